@@ -1,0 +1,3 @@
+"""slmtui: choose a small language model on your own machine."""
+
+__version__ = "0.1.0"

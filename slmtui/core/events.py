@@ -1,0 +1,238 @@
+"""What a worker reports, as frozen values: facts, progress, timings, failures.
+
+Times are seconds measured in the worker on its monotonic clock; sizes are bytes; speeds are tokens per second.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from itertools import pairwise
+from typing import Literal
+
+import msgspec
+
+MemoryKind = Literal["weights", "KV cache", "recurrent state", "compute", "output"]
+
+
+class MemoryPart(msgspec.Struct, frozen=True):
+    """One buffer that the engine allocated, or would allocate, on one device."""
+
+    kind: MemoryKind
+    device: str
+    bytes: int
+
+
+class ProcessMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operating system charges to the worker; None where it has no such figure.
+
+    Linux reads `/proc/self/smaps_rollup` (RSS, PSS, USS), macOS `phys_footprint`, Windows the private working set.
+    """
+
+    rss_bytes: int | None = None
+    pss_bytes: int | None = None
+    uss_bytes: int | None = None
+    footprint_bytes: int | None = None
+
+    @property
+    def charged_bytes(self) -> int | None:
+        """The platform's fairest single figure: footprint, else PSS, else USS, else RSS."""
+        for value in (self.footprint_bytes, self.pss_bytes, self.uss_bytes, self.rss_bytes):
+            if value is not None:
+                return value
+        return None
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine read from the model file's header; None where the file does not say."""
+
+    name: str | None = None
+    architecture: str | None = None
+    quantization: str | None = None
+    parameters: int | None = None
+    weights_bytes: int | None = None
+    layers: int | None = None
+    hidden_size: int | None = None
+    heads: int | None = None
+    kv_heads: int | None = None
+    vocabulary: int | None = None
+    trained_context: int | None = None
+    licence: str | None = None
+    description: str | None = None
+    template_source: str | None = None
+    """Where the chat template comes from ("file header"); None when the file has none."""
+    engine: str | None = None
+    """Engine name and version, e.g. "llama.cpp via llama-cpp-python 0.3.36"."""
+    engine_build: str | None = None
+    """The engine's own line on the instruction sets and backends that it was built with."""
+    context: int | None = None
+    """Tokens that this load's KV cache holds."""
+    threads: int | None = None
+    device: str | None = None
+    gpu_layers: int | None = None
+    extra_buffers: bool | None = None
+    """Whether repacked weights (AMX and the like) were allowed; False after the engine's trial crashed."""
+
+
+class StopReason(enum.Enum):
+    """Why a request ended."""
+
+    END = "end of generation"
+    LIMIT = "token limit"
+    STOP_STRING = "stop string"
+    CONTEXT_FULL = "context full"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+
+
+class FailureKind(enum.Enum):
+    """The closed list of ways in which a request can fail."""
+
+    BAD_FILE = "bad_file"
+    UNSUPPORTED_ARCHITECTURE = "unsupported_architecture"
+    OUT_OF_MEMORY = "out_of_memory"
+    CONTEXT_FULL = "context_full"
+    ENGINE_MISSING = "engine_missing"
+    BAD_REQUEST = "bad_request"
+    CANCELLED = "cancelled"
+    CRASHED = "crashed"
+    INTERNAL = "internal"
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """The clock readings of one generation or of one repetition of a benchmark."""
+
+    depth: int = 0
+    """Tokens in the context before the measured part (cached ones, for a chat)."""
+    prompt_tokens: int = 0
+    """Tokens that prefill evaluated; cached ones do not count."""
+    prefill_s: float | None = None
+    """From submitting the first prompt batch until the engine is idle; no tokenizing, no sampling."""
+    generated_tokens: int = 0
+    """Tokens of the answer, without the one that ended it."""
+    decode_steps: int = 0
+    """Evaluations of one token each; the first token of an answer belongs to prefill and is not one."""
+    decode_s: float | None = None
+    """Time over all decode steps."""
+    ttft_s: float | None = None
+    """From accepting the request until the first token's text; tokenizing and sampling included."""
+    token_at_s: tuple[float, ...] = ()
+    """When each token was ready, since the request was accepted."""
+
+    @property
+    def prefill_tps(self) -> float | None:
+        """Prompt tokens per second of prefill; None when none was evaluated."""
+        return _rate(self.prompt_tokens, self.prefill_s)
+
+    @property
+    def decode_tps(self) -> float | None:
+        """Decode steps per second; None before the first step."""
+        return _rate(self.decode_steps, self.decode_s)
+
+    @property
+    def itl_s(self) -> tuple[float, ...]:
+        """Inter-token latencies: the times between successive tokens."""
+        return tuple(later - earlier for earlier, later in pairwise(self.token_at_s))
+
+
+def _rate(count: int, seconds: float | None) -> float | None:
+    if not count or seconds is None or seconds <= 0 or not math.isfinite(seconds):
+        return None
+    return count / seconds
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """Something that a worker says about the request with this number."""
+
+    request: int = 0
+
+
+class Loading(Event, frozen=True, kw_only=True, tag="loading"):
+    """Part of the model is in memory; the first one carries the exact dry run of what will be allocated."""
+
+    fraction: float
+    planned: tuple[MemoryPart, ...] = ()
+
+
+class Inspected(Event, frozen=True, kw_only=True, tag="inspected"):
+    """Facts and exact memory need of a model that was not loaded."""
+
+    facts: ModelFacts
+    planned: tuple[MemoryPart, ...]
+
+
+class Loaded(Event, frozen=True, kw_only=True, tag="loaded"):
+    """The model is ready to generate."""
+
+    facts: ModelFacts
+    load_s: float
+    memory: tuple[MemoryPart, ...]
+    page_cache: Literal["cold", "warm", "unknown"] = "unknown"
+
+
+class Prompted(Event, frozen=True, kw_only=True, tag="prompted"):
+    """The exact text that the model is about to read, and how many of its tokens are cached already."""
+
+    text: str
+    tokens: int
+    cached_tokens: int
+    seed: int | None = None
+
+
+class Prefilled(Event, frozen=True, kw_only=True, tag="prefill"):
+    """Progress of prefill, in tokens that have to be evaluated."""
+
+    done: int
+    total: int
+    elapsed_s: float
+
+
+class Tokens(Event, frozen=True, kw_only=True, tag="tokens"):
+    """New tokens: their text (which may lag behind the count while a character or stop string is incomplete)."""
+
+    text: str
+    count: int
+    at_s: tuple[float, ...]
+    """When each was ready, since the request was accepted."""
+
+
+class MemorySampled(Event, frozen=True, kw_only=True, tag="memory"):
+    """The worker's memory as the operating system sees it, taken unasked about four times a second."""
+
+    at_s: float
+    memory: ProcessMemory
+    peak_rss_bytes: int | None = None
+
+
+class Repeated(Event, frozen=True, kw_only=True, tag="repetition"):
+    """One repetition of a measurement."""
+
+    timing: Timing
+    warmup: bool = False
+
+
+class Done(Event, frozen=True, kw_only=True, tag="done"):
+    """The request ended as asked or was cancelled; always the last event of its request."""
+
+    reason: StopReason
+    timing: Timing | None = None
+
+
+class Failed(Event, frozen=True, kw_only=True, tag="failed"):
+    """The request failed; always the last event of its request."""
+
+    kind: FailureKind
+    message: str
+    """A sentence that a person can act on."""
+    log_tail: str = ""
+    signal: int | None = None
+    """The signal that ended the worker, where one did."""
+
+
+AnyEvent = Loading | Inspected | Loaded | Prompted | Prefilled | Tokens | MemorySampled | Repeated | Done | Failed
+Ending = Inspected | Loaded | Done | Failed
+
+
+def total_bytes(parts: tuple[MemoryPart, ...], kind: MemoryKind | None = None) -> int:
+    """Sum of the parts' sizes, of one kind or of all."""
+    return sum(part.bytes for part in parts if kind is None or part.kind == kind)

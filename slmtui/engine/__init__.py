@@ -1,0 +1,1 @@
+"""Workers: one process per loaded model, its protocol, and the engines inside it."""

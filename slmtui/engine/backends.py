@@ -1,0 +1,86 @@
+"""The seam between the worker and the engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Protocol, cast
+
+from slmtui.core.events import AnyEvent, Done, FailureKind, Inspected, Loaded
+from slmtui.engine.protocol import Generate, Load, Measure
+
+Emit = Callable[[AnyEvent], None]
+
+BACKENDS = {"llama.cpp": "slmtui.engine.llamacpp:LlamaCpp"}
+"""Engine name to "module:class"; nothing is imported before it is asked for."""
+
+
+class EngineError(Exception):
+    """A request failed for a reason that a person can act on."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class Backend(Protocol):
+    """One engine inside a worker; every method but `cancel` is called from one thread."""
+
+    def load(self, request: Load, emit: Emit) -> Loaded | Inspected | Done:
+        """Open the model, replacing the one that was open; `Done` when it was cancelled.
+
+        Raises:
+            EngineError: the file or the settings do not work.
+        """
+        ...
+
+    def generate(self, request: Generate, emit: Emit, accepted_s: float) -> Done:
+        """Answer, emitting `Prompted`, `Prefilled` and `Tokens`; `accepted_s` is on `time.perf_counter`'s clock.
+
+        Raises:
+            EngineError: the request does not fit this model or context.
+        """
+        ...
+
+    def measure(self, request: Measure, emit: Emit) -> Done:
+        """Time prefill and decode, emitting one `Repeated` a repetition.
+
+        Raises:
+            EngineError: the shape does not fit the context.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Make the running request end soon; callable from any thread."""
+        ...
+
+    def reset(self) -> None:
+        """Forget an earlier cancel; called before each request."""
+        ...
+
+    def close(self) -> None:
+        """Free everything."""
+        ...
+
+
+def create(engine: str) -> Backend:
+    """Import and create the backend of that name.
+
+    Raises:
+        EngineError: no such engine, or its library is not installed or does not start here.
+    """
+    target = BACKENDS.get(engine)
+    if target is None:
+        raise EngineError(
+            FailureKind.ENGINE_MISSING, f"There is no engine {engine!r}; choose one of {', '.join(BACKENDS)}."
+        )
+    module, _, name = target.partition(":")
+    try:
+        factory = cast("Callable[[], Backend]", getattr(import_module(module), name))
+        return factory()
+    except (ImportError, OSError, RuntimeError) as error:
+        raise EngineError(
+            FailureKind.ENGINE_MISSING,
+            f"The engine {engine} cannot be started here: {error}. Run `slmtui doctor` to see how to install it.",
+        ) from error

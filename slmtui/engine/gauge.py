@@ -1,0 +1,139 @@
+"""Memory of this process as the operating system charges it, and whether a file is in the page cache."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from slmtui.core.events import MemorySampled, ProcessMemory
+
+PERIOD_S = 0.25
+_CACHE_SAMPLES = 256
+
+
+def process_memory() -> ProcessMemory:
+    """What the system charges this process now.
+
+    Linux: `/proc/self/smaps_rollup`. macOS: `phys_footprint` of `proc_pid_rusage`. Elsewhere psutil's figures.
+    """
+    if sys.platform == "linux":
+        return _linux_memory()
+    import psutil
+
+    info = psutil.Process().memory_full_info()
+    footprint = _macos_footprint() if sys.platform == "darwin" else getattr(info, "private", None)
+    return ProcessMemory(rss_bytes=info.rss, uss_bytes=getattr(info, "uss", None), footprint_bytes=footprint)
+
+
+def peak_rss_bytes() -> int | None:
+    """The largest resident size that this process ever had."""
+    if sys.platform == "linux":
+        return _status_bytes("VmHWM")
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    import psutil
+
+    return getattr(psutil.Process().memory_info(), "peak_wset", None)
+
+
+class Gauge:
+    """Samples memory at 4 Hz on a thread while a request runs; the first and last sample bracket the request.
+
+    A sample costs 0.1-0.3 ms on Linux, 0.1 % of one core at this rate.
+    """
+
+    def __init__(self, emit: Callable[[MemorySampled], None]) -> None:
+        self._emit = emit
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gauge", daemon=True)
+        self._started_s = time.perf_counter()
+
+    def __enter__(self) -> Gauge:
+        self._started_s = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.sample()
+
+    def sample(self) -> None:
+        """Take and emit one sample now."""
+        self._emit(
+            MemorySampled(
+                at_s=time.perf_counter() - self._started_s,
+                memory=process_memory(),
+                peak_rss_bytes=peak_rss_bytes(),
+            )
+        )
+
+    def _run(self) -> None:
+        while not self._stop.wait(PERIOD_S):
+            self.sample()
+
+
+def page_cache_state(path: Path) -> Literal["cold", "warm", "unknown"]:
+    """Whether the file's pages are in memory: warm from 90 %, cold up to 10 % of a sample of pages; Linux only."""
+    # Linux tells only those who may write the file; to others every page looks resident.
+    if sys.platform != "linux" or not os.access(path, os.W_OK):
+        return "unknown"
+    resident, looked_at = _resident_pages(path)
+    if not looked_at:
+        return "unknown"
+    fraction = resident / looked_at
+    return "warm" if fraction >= 0.9 else "cold" if fraction <= 0.1 else "unknown"
+
+
+def _resident_pages(path: Path) -> tuple[int, int]:
+    libc = ctypes.CDLL(None)
+    resident = looked_at = 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as view:
+        first = ctypes.c_char.from_buffer(view)
+        base = ctypes.addressof(first)
+        flags = (ctypes.c_ubyte * 1)()
+        pages = -(-len(view) // mmap.PAGESIZE)
+        for page in range(0, pages, max(1, pages // _CACHE_SAMPLES)):
+            if libc.mincore(ctypes.c_void_p(base + page * mmap.PAGESIZE), ctypes.c_size_t(1), flags) == 0:
+                looked_at += 1
+                resident += flags[0] & 1
+        del first  # an exported buffer cannot be closed
+    return resident, looked_at
+
+
+def _linux_memory() -> ProcessMemory:
+    fields: dict[str, int] = {}
+    with Path("/proc/self/smaps_rollup").open(encoding="ascii") as file:
+        next(file)
+        for line in file:
+            name, value, *_ = line.split()
+            fields[name.rstrip(":")] = int(value) * 1024
+    return ProcessMemory(
+        rss_bytes=fields.get("Rss"),
+        pss_bytes=fields.get("Pss"),
+        uss_bytes=fields.get("Private_Clean", 0) + fields.get("Private_Dirty", 0),
+    )
+
+
+def _status_bytes(name: str) -> int | None:
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _macos_footprint() -> int | None:
+    """`ri_phys_footprint` of `struct rusage_info_v2` (sys/resource.h): the eighth 64-bit field after the UUID."""
+    info = (ctypes.c_uint64 * 64)()
+    if ctypes.CDLL(None).proc_pid_rusage(os.getpid(), 2, ctypes.byref(info)) != 0:
+        return None
+    return int(info[2 + 7])

@@ -1,0 +1,176 @@
+"""llama.cpp's shared library in this process: log capture, versions, devices.
+
+`load()` must come before any other call. llama.cpp logs through one callback for the whole process; ours keeps
+recent lines for error messages and memory figures and writes all of them to file descriptor 2, the worker's log.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from collections import deque
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from slmtui.core.events import MemoryKind, MemoryPart
+
+_DEBUG_LEVEL, _ERROR_LEVEL = 1, 4
+_KINDS: dict[str, MemoryKind] = {
+    "model": "weights",
+    "KV": "KV cache",
+    "RS": "recurrent state",
+    "compute": "compute",
+    "output": "output",
+}
+_BUFFER_LINE = re.compile(r":\s+(\S+)\s+(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB")
+_CACHE_LINE = re.compile(r"llama_(kv_cache|memory_recurrent): size =\s*([\d.]+) MiB")
+_DEVICE_TYPES = {0: "CPU", 1: "GPU", 2: "GPU", 3: "accelerator"}
+
+
+class Log:
+    """The engine's recent log lines with their levels (1 debug, 2 info, 3 warning, 4 error)."""
+
+    def __init__(self) -> None:
+        self.lines: deque[tuple[int, str]] = deque(maxlen=2000)
+
+    def clear(self) -> None:
+        """Forget everything so far."""
+        self.lines.clear()
+
+    def errors(self) -> str:
+        """The error lines as one sentence, without the names of C++ functions."""
+        lines = [text.strip() for level, text in self.lines if level == _ERROR_LEVEL and text.strip()]
+        return "; ".join(dict.fromkeys(re.sub(r"^\w+: ", "", line).rstrip(".") for line in lines))
+
+    def planned_caches(self, device: str) -> tuple[MemoryPart, ...]:
+        """KV cache and recurrent state as a dry run reports them; it logs their buffers as 0."""
+        found = (_CACHE_LINE.search(text) for _, text in self.lines)
+        return tuple(
+            MemoryPart("KV cache" if match[1] == "kv_cache" else "recurrent state", device, _mib(match[2]))
+            for match in found
+            if match
+        )
+
+    def memory(self) -> tuple[MemoryPart, ...]:
+        """Buffers that the log reports, one part a line, in order."""
+        found = (_BUFFER_LINE.search(text) for _, text in self.lines)
+        return tuple(MemoryPart(_KINDS[match[2]], _device_name(match[1]), _mib(match[3])) for match in found if match)
+
+
+LOG = Log()
+"""One a process, because llama.cpp has one log callback a process."""
+
+
+@cache
+def load() -> ModuleType:
+    """Load the library, route its log, and return the low-level bindings.
+
+    Raises:
+        ImportError: llama-cpp-python is not installed.
+        OSError: its shared library does not load here.
+    """
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # GGML_ASSERT would fork gdb onto the terminal
+    import llama_cpp.llama_cpp as bindings
+
+    bindings.llama_log_set(_log_callback(bindings), ctypes.c_void_p(0))
+    bindings.llama_backend_init()
+    return bindings  # type: ignore[no-any-return]
+
+
+@cache
+def _log_callback(bindings: ModuleType) -> Any:
+    """The C callback, cached because llama.cpp keeps only a pointer to it."""
+
+    def take(level: int, text: bytes, _: object) -> None:
+        if level != _DEBUG_LEVEL:  # a line a tensor
+            LOG.lines.append((level, text.decode("utf-8", "replace")))
+            os.write(2, text)
+
+    return bindings.llama_log_callback(take)
+
+
+class StopCell:
+    """A flag that llama.cpp reads after every graph node without entering Python.
+
+    The abort callback is libc's strlen on this two-byte cell: it returns 1, which aborts, once the first byte is
+    set. A Python function as callback makes decode nine times slower whenever another thread is busy.
+    """
+
+    def __init__(self, bindings: ModuleType) -> None:
+        self._bindings = bindings
+        self._cell = ctypes.create_string_buffer(2)
+        libc = ctypes.CDLL("msvcrt" if os.name == "nt" else None)
+        self._callback = ctypes.cast(libc.strlen, bindings.ggml_abort_callback)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._cell[0] != b"\x00"
+
+    def attach(self, context: Any) -> None:
+        """Let this cell stop evaluations of the context."""
+        self._bindings.llama_set_abort_callback(context, self._callback, ctypes.cast(self._cell, ctypes.c_void_p))
+
+    def set(self) -> None:
+        """Ask for a stop; callable from any thread."""
+        self._cell[0] = b"\x01"
+
+    def clear(self) -> None:
+        """Forget an earlier stop."""
+        self._cell[0] = b"\x00"
+
+
+def engine_name() -> str:
+    """Name and version for provenance."""
+    return f"llama.cpp via llama-cpp-python {version('llama-cpp-python')}"
+
+
+def build_line() -> str:
+    """llama.cpp's own line on instruction sets and backends."""
+    line = load().llama_print_system_info().decode("utf-8", "replace")
+    return " ".join(line.split())
+
+
+@cache
+def _ggml(name: str) -> ctypes.CDLL:
+    """A sibling library of libllama that the bindings do not bind; the same file gives the same instance."""
+    import llama_cpp
+
+    folder = Path(os.environ.get("LLAMA_CPP_LIB_PATH") or Path(llama_cpp.__file__).parent / "lib")
+    for file in (f"lib{name}.so", f"lib{name}.dylib", f"{name}.dll", f"lib{name}.dll"):
+        if (folder / file).exists():
+            return ctypes.CDLL(str(folder / file))
+    raise OSError(f"{name} is missing beside libllama in {folder}")
+
+
+def devices() -> tuple[tuple[str, str, str], ...]:
+    """(name, kind, description) of every device that this build can use here, CPU included."""
+    load()
+    registry, base = _ggml("ggml"), _ggml("ggml-base")
+    registry.ggml_backend_dev_count.restype = ctypes.c_size_t
+    registry.ggml_backend_dev_get.restype = ctypes.c_void_p
+    registry.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
+    for function in (base.ggml_backend_dev_name, base.ggml_backend_dev_description):
+        function.restype, function.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
+    base.ggml_backend_dev_type.restype, base.ggml_backend_dev_type.argtypes = ctypes.c_int, [ctypes.c_void_p]
+    found = []
+    for index in range(registry.ggml_backend_dev_count()):
+        device = registry.ggml_backend_dev_get(index)
+        name, description = base.ggml_backend_dev_name(device), base.ggml_backend_dev_description(device)
+        kind = _DEVICE_TYPES.get(base.ggml_backend_dev_type(device), "other")
+        found.append((name.decode("utf-8", "replace"), kind, description.decode("utf-8", "replace")))
+    return tuple(found)
+
+
+def _device_name(buffer: str) -> str:
+    """Device of a buffer type's name: CPU_Mapped, CPU_REPACK and AMX are all main memory."""
+    return "CPU" if buffer.startswith(("CPU", "AMX", "BLAS")) else buffer.removesuffix("_Host")
+
+
+def _mib(figure: str) -> int:
+    """The log's MiB, which have two decimals, in bytes."""
+    return round(float(figure) * 1024 * 1024)

@@ -1,0 +1,108 @@
+"""The worker protocol: one JSON document a line, requests down, events up."""
+
+from __future__ import annotations
+
+import msgspec
+
+from slmtui.core.chat import Message
+from slmtui.core.events import AnyEvent
+from slmtui.core.sampling import Sampling
+
+LINE_LIMIT_BYTES = 16 * 1024 * 1024
+"""The longest line that either side accepts; asyncio's default of 64 KiB is too short for a long prompt."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="request_kind"):
+    """Something to do, numbered by the client."""
+
+    number: int = 0
+
+
+class Load(Request, frozen=True, kw_only=True, tag="load"):
+    """Open a model file. With `inspect_only`, read the header and size every buffer, but allocate nothing."""
+
+    path: str
+    engine: str = "llama.cpp"
+    device: str = "cpu"
+    gpu_layers: int = 0
+    """Layers offloaded to the device; -1 for all."""
+    context: int | None = None
+    """Tokens of context; None takes the file's own, at most 4,096."""
+    threads: int = 1
+    threads_batch: int | None = None
+    """Threads for prefill; None takes `threads`."""
+    batch: int = 2048
+    micro_batch: int = 512
+    type_k: str = "f16"
+    type_v: str = "f16"
+    flash_attention: str = "auto"
+    """"auto", "on" or "off"."""
+    extra_buffers: bool = True
+    """Allow repacked weights (AMX and the like); False after the engine's trial crashed with them."""
+    memory_budget_bytes: int | None = None
+    """Refuse with `out_of_memory` when the exact dry run needs more; None does not ask."""
+    inspect_only: bool = False
+
+
+class Generate(Request, frozen=True, kw_only=True, tag="generate"):
+    """Answer a conversation, or continue a raw prompt (exactly one of the two is given)."""
+
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    sampling: Sampling = Sampling()
+    stop: tuple[str, ...] = ()
+    ignore_end: bool = False
+    """Go on past end-of-generation tokens, for benchmarks that need answers of one length."""
+
+
+class Measure(Request, frozen=True, kw_only=True, tag="measure"):
+    """Time prefill of `prompt_tokens` and decode of `generated_tokens`, each from `depth`, as llama-bench does.
+
+    Token ids are drawn from the model's vocabulary by `seed`; nothing is sampled.
+    """
+
+    prompt_tokens: int = 512
+    generated_tokens: int = 128
+    depth: int = 0
+    repetitions: int = 1
+    warmup: bool = False
+    """Marks the repetitions as uncounted."""
+    seed: int = 0
+
+
+class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):
+    """Stop the running request; its last event follows as usual."""
+
+
+class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
+    """Free everything and exit with code 0."""
+
+
+AnyRequest = Load | Generate | Measure | Cancel | Shutdown
+
+_encoder = msgspec.json.Encoder()
+_requests: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+_events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(document: Request | msgspec.Struct) -> bytes:
+    """One line, its line break included."""
+    return _encoder.encode(document) + b"\n"
+
+
+def decode_request(line: bytes) -> AnyRequest:
+    """Read a request.
+
+    Raises:
+        msgspec.DecodeError: the line is not JSON or not a request.
+    """
+    return _requests.decode(line)
+
+
+def decode_event(line: bytes) -> AnyEvent:
+    """Read an event.
+
+    Raises:
+        msgspec.DecodeError: the line is not JSON or not an event.
+    """
+    return _events.decode(line)

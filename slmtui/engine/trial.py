@@ -1,0 +1,194 @@
+"""Tries the installed llama.cpp once in a child process, because some builds crash on quantized models.
+
+A build by GCC 12 for a processor with AMX tiles segfaults as soon as a batch of a quantized model has two tokens
+(llama.cpp #20824). Such a build works without repacked weights (`use_extra_bufts=False`), more slowly. The child
+decodes one token, then eight, of a bundled Q4_K_M model; what it lived to say decides how models are loaded here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slmtui.core.machine import EngineState
+
+PATIENCE_S = 60.0
+REINSTALL = (
+    'CFLAGS=-fno-dse CXXFLAGS=-fno-dse pip install --force-reinstall --no-cache-dir "llama-cpp-python>=0.3.36,<0.3.37"'
+)
+"""The build that keeps AMX and is right with GCC 12."""
+TRIAL_COMMAND = (sys.executable, "-m", "slmtui.engine.trial")
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What one child process lived to say."""
+
+    devices: tuple[str, ...] = ()
+    build: str | None = None
+    decoded: tuple[int, ...] = ()
+    """Batch sizes that worked."""
+    error: str | None = None
+
+
+async def engine_state(
+    model: Path, cache: Path | None, key: str, command: Sequence[str] = TRIAL_COMMAND
+) -> EngineState:
+    """State of llama.cpp here, tried once for each engine build and machine (`key`), remembered in `cache`.
+
+    `model` is a quantized GGUF file. A cache that is damaged or cannot be written is ignored.
+    """
+    version = _version()
+    if version is None:
+        return EngineState(
+            name="llama.cpp",
+            trial="unusable",
+            advice=f"llama-cpp-python is not installed. Install it: {REINSTALL}",
+        )
+    key = f"{key} {fingerprint()}"
+    known = _remembered(cache, key)
+    if known is not None:
+        return known
+    state = await _try(version, model, command)
+    _remember(cache, key, state)
+    return state
+
+
+def fingerprint() -> str:
+    """Changes when another build of the engine is installed; reads sizes and times, loads nothing."""
+    spec = importlib.util.find_spec("llama_cpp")
+    digest = hashlib.sha256(str(_version()).encode())
+    folder = Path(os.environ.get("LLAMA_CPP_LIB_PATH") or Path(str(spec.origin if spec else ".")).parent / "lib")
+    for file in sorted(folder.glob("*")) if folder.is_dir() else []:
+        stat = file.stat()
+        digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _version() -> str | None:
+    try:
+        return importlib.metadata.version("llama-cpp-python")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+async def _try(version: str, model: Path, command: Sequence[str]) -> EngineState:
+    usual = await _run([*command, str(model)])
+    if usual.decoded == (1, 8):
+        return EngineState(name="llama.cpp", version=version, devices=usual.devices, build=usual.build, trial="sound")
+    plain = await _run([*command, str(model), "--plain-buffers"])
+    devices, build = plain.devices or usual.devices, plain.build or usual.build
+    if plain.decoded == (1, 8):
+        return EngineState(
+            name="llama.cpp",
+            version=version,
+            devices=devices,
+            build=build,
+            trial="plain buffers only",
+            advice=f"This build of llama.cpp fails on quantized models ({usual.error}), so slmtui loads them without "
+            f"repacked weights, which is slower. A sound build: {REINSTALL}",
+        )
+    return EngineState(
+        name="llama.cpp",
+        version=version,
+        devices=devices,
+        build=build,
+        trial="unusable",
+        advice=f"This build of llama.cpp does not work on this machine ({plain.error}). Install another: {REINSTALL}",
+    )
+
+
+async def _run(command: Sequence[str]) -> Trial:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+        start_new_session=sys.platform != "win32",
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return Trial(error=f"no answer within {PATIENCE_S:.0f} s")
+    said: dict[str, Any] = {"decoded": []}
+    for line in output.decode("utf-8", "replace").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            document = json.loads(line)
+            said["decoded"] += document.pop("decoded", [])
+            said.update(document)
+    if process.returncode and "error" not in said:
+        code = process.returncode
+        said["error"] = f"the trial ended with signal {-code}" if code < 0 else f"the trial ended with code {code}"
+    return msgspec.convert(said, Trial)
+
+
+def _remembered(cache: Path | None, key: str) -> EngineState | None:
+    if cache is None:
+        return None
+    try:
+        known = msgspec.json.decode(cache.read_bytes(), type=dict[str, EngineState])
+    except (OSError, msgspec.DecodeError):
+        return None
+    return known.get(key)
+
+
+def _remember(cache: Path | None, key: str, state: EngineState) -> None:
+    """Keep the newest answer only: an older build does not come back unchanged often."""
+    if cache is None:
+        return
+    with contextlib.suppress(OSError):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        part = cache.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(msgspec.json.encode({key: state}))
+        part.replace(cache)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The child: says what it sees, then decodes one and eight tokens, a JSON line after each step."""
+    from slmtui.engine import llama_library
+
+    try:
+        bindings = llama_library.load()
+    except (ImportError, OSError, RuntimeError) as error:
+        print(json.dumps({"error": f"llama.cpp cannot be loaded: {error}"}), flush=True)  # noqa: T201
+        return 1
+    devices = [name if kind == "CPU" else f"{name} {words}" for name, kind, words in llama_library.devices()]
+    print(json.dumps({"devices": devices, "build": llama_library.build_line()}), flush=True)  # noqa: T201
+    parameters = bindings.llama_model_default_params()
+    parameters.use_extra_bufts = "--plain-buffers" not in arguments
+    model = bindings.llama_model_load_from_file(arguments[0].encode(), parameters)
+    if not model:
+        print(json.dumps({"error": llama_library.LOG.errors() or "the model does not load"}), flush=True)  # noqa: T201
+        return 1
+    settings = bindings.llama_context_default_params()
+    settings.n_ctx, settings.n_batch = 64, 64
+    context = bindings.llama_init_from_model(model, settings)
+    for count in (1, 8):
+        tokens = (bindings.llama_token * count)(*range(300, 300 + count))
+        if bindings.llama_decode(
+            context,
+            bindings.llama_batch_get_one(ctypes.cast(tokens, ctypes.POINTER(bindings.llama_token)), count),
+        ):
+            print(json.dumps({"error": llama_library.LOG.errors() or "decoding fails"}), flush=True)  # noqa: T201
+            return 1
+        bindings.llama_synchronize(context)
+        print(json.dumps({"decoded": [count]}), flush=True)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

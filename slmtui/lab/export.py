@@ -1,0 +1,164 @@
+"""A session as a file: CSV, JSON, Parquet, Markdown; one row a repetition, UTF-8 everywhere."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from slmtui.core.measurement import Measurement, Session, row
+from slmtui.core.text import one_line
+from slmtui.lab.report import session_markdown
+from slmtui.sources.atomic import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JSON_VERSION = 1
+"""Version of the JSON document's shape."""
+
+# Every column has one type whatever a session leaves empty, so that files of several sessions can be joined.
+# What is in none of these is a floating-point number.
+_TEXT = frozenset(
+    {
+        "id",
+        "session",
+        "kind",
+        "measured_at",
+        "model",
+        "model_name",
+        "model_filename",
+        "file_sha256",
+        "model_type",
+        "quantization",
+        "engine",
+        "engine_build",
+        "cell",
+        "reason",
+        "page_cache",
+        "type_k",
+        "type_v",
+        "flash_attn",
+        "device",
+        "prompt_sha256",
+    }
+)
+_WHOLE = frozenset(
+    {
+        "file_bytes",
+        "model_size",
+        "model_n_params",
+        "repetition",
+        "warmup_runs",
+        "n_prompt",
+        "n_gen",
+        "n_depth",
+        "decode_steps",
+        "weights_bytes",
+        "kv_cache_bytes",
+        "recurrent_state_bytes",
+        "compute_bytes",
+        "output_bytes",
+        "process_rss_bytes",
+        "process_pss_bytes",
+        "process_uss_bytes",
+        "process_footprint_bytes",
+        "process_peak_rss_bytes",
+        "n_threads",
+        "n_threads_batch",
+        "n_batch",
+        "n_ubatch",
+        "n_ctx",
+        "n_gpu_layers",
+        "seed",
+    }
+)
+_FLAGS = frozenset({"demo", "together", "extra_buffers"})
+
+
+class ExportError(RuntimeError):
+    """The export was not written; the message names the file and says what to do."""
+
+
+def export(session: Session, measurements: Sequence[Measurement], file_format: str, path: Path) -> Path:
+    """Write a session in one of `FORMATS` and return the file's path.
+
+    `path` is the file, or a folder that gets `slmtui-<session id>.<format>`. An existing file is replaced at
+    once or, when anything goes wrong, left as it was.
+
+    Raises:
+        ExportError: the format is unknown, there is nothing to export, or the file can't be written.
+    """
+    encode = _ENCODERS.get(file_format)
+    if encode is None:
+        raise ExportError(f"there is no export format {one_line(file_format)}; choose one of {', '.join(FORMATS)}")
+    if not measurements:
+        raise ExportError(
+            f"session {session.id} holds no measurement, so there is nothing to export; "
+            "chat with a model or run a benchmark first"
+        )
+    path = path.expanduser().absolute()
+    if path.is_dir():
+        path = path / f"slmtui-{session.id}.{file_format}"
+    try:
+        write_atomically(path, encode(session, measurements))
+    except OSError as error:
+        why = "its folder does not exist" if not path.parent.is_dir() else error.strerror
+        raise ExportError(f"can't write {one_line(str(path))}: {why}; choose another path") from error
+    return path
+
+
+def frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
+    """One row a repetition with the columns of `core.measurement.row`; a missing figure is NA."""
+    import pandas as pd
+
+    rows = [row(measurement) for measurement in measurements]
+    names = list(rows[0]) if rows else []
+    columns = {name: pd.array([each[name] for each in rows], dtype=_dtype(name)) for name in names}
+    return pd.DataFrame(columns)
+
+
+def _dtype(name: str) -> Literal["string", "Int64", "boolean", "Float64"]:
+    if name in _TEXT:
+        return "string"
+    if name in _WHOLE:
+        return "Int64"
+    return "boolean" if name in _FLAGS else "Float64"
+
+
+def _csv(_: Session, measurements: Sequence[Measurement]) -> bytes:
+    return frame(measurements).to_csv(index=False, lineterminator="\n").encode()
+
+
+def _json(session: Session, measurements: Sequence[Measurement]) -> bytes:
+    document = {
+        "slmtui_export": JSON_VERSION,
+        "session": session,
+        "rows": [row(measurement) for measurement in measurements],
+        "measurements": measurements,
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+
+def _parquet(_: Session, measurements: Sequence[Measurement]) -> bytes:
+    buffer = io.BytesIO()
+    frame(measurements).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _markdown(session: Session, measurements: Sequence[Measurement]) -> bytes:
+    return session_markdown(session, measurements).encode()
+
+
+_ENCODERS: dict[str, Callable[[Session, Sequence[Measurement]], bytes]] = {
+    "csv": _csv,
+    "json": _json,
+    "parquet": _parquet,
+    "md": _markdown,
+}
+
+FORMATS = tuple(_ENCODERS)
+"""Names of the export formats, which are also the files' extensions."""

@@ -1,0 +1,139 @@
+"""A model in its own worker, from loading to closing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from slmtui.core.catalog import LocalModel
+from slmtui.core.events import (
+    AnyEvent,
+    Failed,
+    FailureKind,
+    Inspected,
+    Loaded,
+    Loading,
+    MemoryPart,
+    MemorySampled,
+    ModelFacts,
+    ProcessMemory,
+)
+from slmtui.core.measurement import Settings
+from slmtui.engine.client import WorkerClient
+from slmtui.engine.protocol import Load, Request
+from slmtui.lab.services import Services
+
+
+class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to load a model; None takes the machine's or the file's own value."""
+
+    context: int | None = None
+    threads: int | None = None
+    type_k: str = "f16"
+    type_v: str = "f16"
+    flash_attention: str = "auto"
+    check_memory: bool = True
+    """Refuse a model that the exact dry run says will not fit into free memory."""
+
+
+class LoadedModel:
+    """One model in one worker; `load` first, `close` in any case. While its worker lives, services know it."""
+
+    def __init__(self, services: Services, model: LocalModel, options: LoadOptions | None = None) -> None:
+        self.services = services
+        self.model = model
+        self.options = options or LoadOptions()
+        self.facts = ModelFacts()
+        self.memory: tuple[MemoryPart, ...] = ()
+        self.planned: tuple[MemoryPart, ...] = ()
+        self.process_memory: ProcessMemory | None = None
+        self.peak_rss_bytes: int | None = None
+        self.load_s: float | None = None
+        self.page_cache = "unknown"
+        self._client: WorkerClient | None = None
+        self._load: Load | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded and its worker lives."""
+        return self.load_s is not None and self._client is not None and self._client.alive
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker; None before it was started."""
+        return self._client.pid if self._client else None
+
+    @property
+    def settings(self) -> Settings:
+        """The engine's settings as used, for a measurement's provenance."""
+        load = self._load
+        if load is None:
+            return Settings()
+        return Settings(
+            threads=load.threads,
+            threads_batch=load.threads_batch or load.threads,
+            batch=load.batch,
+            micro_batch=load.micro_batch,
+            context=self.facts.context,
+            type_k=load.type_k,
+            type_v=load.type_v,
+            flash_attention=load.flash_attention,
+            device=load.device,
+            gpu_layers=load.gpu_layers,
+            extra_buffers=load.extra_buffers,
+        )
+
+    async def load(self, *, inspect_only: bool = False) -> AsyncGenerator[AnyEvent]:
+        """Start the worker and load the model, ending with `Loaded` (or `Inspected`), `Failed` or a cancel."""
+        self._load = await self.services.load_request(self.model, self.options, inspect_only=inspect_only)
+        if self._client is None or not self._client.alive:
+            self._client = await WorkerClient.start(self.services.worker_log())
+            if self not in self.services.loaded:
+                self.services.loaded.append(self)
+        async with aclosing(self.request(self._load)) as events:
+            async for event in events:
+                yield event
+
+    async def request(self, request: Request) -> AsyncGenerator[AnyEvent]:
+        """Pass a request to the worker and yield its events, keeping what they say about this model."""
+        if self._client is None:
+            yield Failed(kind=FailureKind.BAD_REQUEST, message=f"{self.model.name} is not loaded; load it first.")
+            return
+        async with aclosing(self._client.request(request)) as events:
+            async for event in events:
+                self._note(event)
+                yield event
+
+    async def cancel(self) -> None:
+        """Stop what runs; its ending arrives through its iterator."""
+        if self._client is not None and self._client.busy:
+            await self._client.cancel()
+
+    async def close(self) -> None:
+        """End the worker and with it give back all of the model's memory."""
+        if self in self.services.loaded:
+            self.services.loaded.remove(self)
+        if self._client is not None:
+            await self._client.close()
+        self.load_s = None
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        if self._client is not None:
+            self._client.kill()
+
+    def _note(self, event: AnyEvent) -> None:
+        match event:
+            case Loading(planned=planned) if planned:
+                self.planned = planned
+            case Loaded():
+                self.facts, self.memory, self.load_s = event.facts, event.memory, event.load_s
+                self.page_cache = event.page_cache
+            case Inspected():
+                self.facts, self.planned = event.facts, event.planned
+            case MemorySampled():
+                self.process_memory, self.peak_rss_bytes = event.memory, event.peak_rss_bytes
+            case _:
+                pass

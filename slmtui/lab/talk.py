@@ -1,0 +1,137 @@
+"""Conversations with one to four loaded models: one prompt goes to all, in turn or together."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Literal
+
+import msgspec
+
+from slmtui.core.chat import Message
+from slmtui.core.events import AnyEvent, Done, Prompted, Tokens
+from slmtui.core.measurement import Measurement
+from slmtui.core.sampling import Sampling
+from slmtui.engine.protocol import Generate
+from slmtui.lab.loaded import LoadedModel
+from slmtui.lab.services import Circumstances, prompt_sha256
+
+Order = Literal["in turn", "together"]
+
+
+class Seat:
+    """One column of a chat: a model with its side of the conversation."""
+
+    def __init__(self, loaded: LoadedModel, system: str | None = None) -> None:
+        self.loaded = loaded
+        self.messages: list[Message] = [Message("system", system)] if system else []
+        self.prompted: Prompted | None = None
+        """The exact prompt of the last request."""
+        self.measurements: list[Measurement] = []
+
+    @property
+    def converses(self) -> bool:
+        """Whether the model has a chat template; without one it can only continue a text."""
+        return self.loaded.facts.template_source is not None
+
+    async def ask(
+        self, text: str, sampling: Sampling, *, together: bool = False, raw: bool = False
+    ) -> AsyncGenerator[AnyEvent]:
+        """Send one prompt and yield the worker's events; the measurement is on disk before `Done` is yielded.
+
+        A cancelled answer stays in the conversation as far as it came; a failed one leaves no trace. A model
+        without a chat template continues the text instead of answering it, as every model does with `raw`.
+
+        Raises:
+            StoreError: the measurement cannot be written.
+        """
+        raw = raw or not self.converses
+        if sampling.seed is None:
+            sampling = msgspec.structs.replace(sampling, seed=random.getrandbits(32))
+        turn = [*self.messages, Message("user", text)]
+        request = Generate(prompt=text, sampling=sampling) if raw else Generate(messages=tuple(turn), sampling=sampling)
+        pieces: list[str] = []
+        surroundings = await self.loaded.services.circumstances()
+        async with aclosing(self.loaded.request(request)) as stream:
+            async for event in stream:
+                match event:
+                    case Prompted():
+                        self.prompted = event
+                    case Tokens():
+                        pieces.append(event.text)
+                    case Done():
+                        if pieces and not raw:
+                            self.messages = [*turn, Message("assistant", "".join(pieces))]
+                        await self._keep(event, sampling, together, surroundings)
+                    case _:
+                        pass
+                yield event
+
+    async def _keep(self, done: Done, sampling: Sampling, together: bool, surroundings: Circumstances) -> None:
+        if done.timing is None or not done.timing.generated_tokens:
+            return
+        services = self.loaded.services
+        measurement = msgspec.structs.replace(
+            await services.measurement(self.loaded, "chat", done.timing, surroundings),
+            reason=done.reason,
+            sampling=sampling,
+            prompt_sha256=prompt_sha256(self.prompted.text) if self.prompted else None,
+            together=together,
+        )
+        await services.keep(measurement)
+        self.measurements.append(measurement)
+
+
+async def ask_all(
+    seats: Sequence[Seat], text: str, sampling: Sampling, order: Order = "in turn"
+) -> AsyncGenerator[tuple[Seat, AnyEvent]]:
+    """Send one prompt to all seats and yield each event with its seat.
+
+    "in turn" runs one model after another, so that each has the machine to itself; "together" runs all at once
+    and marks the measurements as contended. Closing the iterator cancels whatever runs.
+    """
+    if sampling.seed is None:
+        sampling = msgspec.structs.replace(sampling, seed=random.getrandbits(32))
+    if order == "in turn" or len(seats) < 2:
+        for seat in seats:
+            async with aclosing(seat.ask(text, sampling)) as stream:
+                async for event in stream:
+                    yield seat, event
+        return
+    async with aclosing(_merged([(seat, seat.ask(text, sampling, together=True)) for seat in seats])) as merged:
+        async for item in merged:
+            yield item
+
+
+async def _merged(
+    streams: Sequence[tuple[Seat, AsyncGenerator[AnyEvent]]],
+) -> AsyncGenerator[tuple[Seat, AnyEvent]]:
+    """Yield the events of several streams as they come; closing this closes all of them."""
+    queue: asyncio.Queue[tuple[Seat, AnyEvent] | None] = asyncio.Queue()
+
+    async def pump(seat: Seat, stream: AsyncGenerator[AnyEvent]) -> None:
+        try:
+            async with aclosing(stream):
+                async for event in stream:
+                    queue.put_nowait((seat, event))
+        finally:
+            queue.put_nowait(None)
+
+    tasks = [asyncio.create_task(pump(seat, stream)) for seat, stream in streams]
+    running = len(tasks)
+    try:
+        while running:
+            item = await queue.get()
+            if item is None:
+                running -= 1
+            else:
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome

@@ -1,0 +1,1 @@
+"""Readers of the outside world: machine, files, store. They return core values."""

@@ -1,0 +1,144 @@
+"""NVIDIA graphics processors, asked of the driver through NVML (package nvidia-ml-py, module pynvml)."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from msgspec.structs import replace
+
+from slmtui.core.machine import Gpu
+from slmtui.core.text import one_line
+
+Found = tuple[tuple[Gpu, ...], tuple[str, ...]]
+"""Graphics processors, and sentences about what is odd with them."""
+
+
+def nvidia_gpus(visible: str | None = None, nvml: ModuleType | None = None) -> Found:
+    """All NVIDIA processors that the driver shows, the slices of a divided one (MIG) each by itself.
+
+    Without a driver there are none; a driver that is there but does not work gives a note. `visible` is the
+    value of CUDA_VISIBLE_DEVICES, which hides processors from CUDA but not from NVML: it is only noted.
+    `nvml` is the module to ask, pynvml by default.
+    """
+    if nvml is None:
+        try:
+            nvml = importlib.import_module("pynvml")
+        except ImportError:
+            return (), ()
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        return (), _broken_driver(nvml, error)
+    try:
+        gpus, notes = _all(nvml)
+    except nvml.NVMLError as error:
+        return (), _broken_driver(nvml, error)
+    finally:
+        _ask(nvml, "nvmlShutdown")
+    return gpus, notes + _hidden(visible) if gpus else notes
+
+
+def _all(nvml: ModuleType) -> Found:
+    driver = _words(nvml, "nvmlSystemGetDriverVersion")
+    gpus: list[Gpu] = []
+    notes: list[str] = []
+    for number in range(int(nvml.nvmlDeviceGetCount())):
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(number)
+        except nvml.NVMLError as error:
+            notes.append(f"NVIDIA GPU {number} does not answer ({error}): look at the system log, or restart.")
+            continue
+        slices = _slices(nvml, handle)
+        whole = _gpu(nvml, handle, Gpu(index=len(gpus), name="", vendor="NVIDIA", driver=driver, source="NVML"))
+        if slices is None:
+            gpus.append(whole)
+            continue
+        notes.append(_divided(whole.name, len(slices)))
+        for part in slices:
+            gpus.append(_gpu(nvml, part, replace(whole, index=len(gpus), source="NVML (MIG slice)")))
+    return tuple(gpus), tuple(notes)
+
+
+def _gpu(nvml: ModuleType, handle: object, known: Gpu) -> Gpu:
+    """`known` with the name, memory and compute capability of one handle; what the handle lacks stays."""
+    total: int | None = None
+    free: int | None = None
+    unified = False
+    try:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        total, free = int(memory.total) or None, int(memory.free)
+    except nvml.NVMLError as error:
+        # Chips with one memory for CPU and GPU (GB10, Jetson) have no figure of their own to give.
+        unified = error.value == nvml.NVML_ERROR_NOT_SUPPORTED
+    capability = _ask(nvml, "nvmlDeviceGetCudaComputeCapability", handle)
+    return replace(
+        known,
+        name=_words(nvml, "nvmlDeviceGetName", handle) or known.name or "NVIDIA GPU",
+        memory_total_bytes=total,
+        memory_free_bytes=free if total is not None else None,
+        compute_capability=(
+            ".".join(map(str, capability)) if isinstance(capability, tuple | list) else known.compute_capability
+        ),
+        unified=unified,
+    )
+
+
+def _slices(nvml: ModuleType, handle: object) -> list[object] | None:
+    """Handles of the slices of a processor in MIG mode; None where it isn't divided."""
+    mode = _ask(nvml, "nvmlDeviceGetMigMode", handle)
+    if not isinstance(mode, tuple | list) or mode[0] != 1:
+        return None
+    most = _ask(nvml, "nvmlDeviceGetMaxMigDeviceCount", handle)
+    numbers = range(most if isinstance(most, int) else 0)
+    slices = (_ask(nvml, "nvmlDeviceGetMigDeviceHandleByIndex", handle, number) for number in numbers)
+    return [part for part in slices if part is not None]
+
+
+def _ask(nvml: ModuleType, function: str, *args: object) -> object | None:
+    """The function's answer; None where the driver has none."""
+    try:
+        answer: object = getattr(nvml, function)(*args)
+    except nvml.NVMLError:
+        return None
+    return answer
+
+
+def _words(nvml: ModuleType, function: str, *args: object) -> str | None:
+    answer = _ask(nvml, function, *args)
+    return one_line(answer) or None if isinstance(answer, str) else None
+
+
+def _divided(name: str, slices: int) -> str:
+    if slices == 0:
+        return (
+            f"{name} is in MIG mode but has no slice, so nothing can use it:"
+            " create one (sudo nvidia-smi mig -cgi …) or switch MIG off (sudo nvidia-smi -mig 0)."
+        )
+    return (
+        f"{name} is divided into slices (MIG): a CUDA engine uses one of them, the first unless"
+        " CUDA_VISIBLE_DEVICES names another (nvidia-smi -L lists their names)."
+    )
+
+
+def _hidden(visible: str | None) -> tuple[str, ...]:
+    if visible is None:
+        return ()
+    if visible.strip() in {"", "-1"}:
+        return ("CUDA_VISIBLE_DEVICES hides every NVIDIA GPU from CUDA engines: unset it to use them.",)
+    seen = one_line(visible)
+    return (f"CUDA_VISIBLE_DEVICES={seen}: CUDA engines see only those GPUs; unset it to use all.",)
+
+
+def _broken_driver(nvml: ModuleType, error: Exception) -> tuple[str, ...]:
+    """A note for every failure but the plain one that no driver is installed."""
+    code = getattr(error, "value", None)
+    if code == nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+        return ()
+    if code == nvml.NVML_ERROR_DRIVER_NOT_LOADED:
+        todo = "load it (sudo modprobe nvidia), reinstall it, or start the container with its GPUs (--gpus all)"
+    elif code == nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
+        todo = "the driver was updated while in use; restart the machine"
+    else:
+        todo = "run nvidia-smi for details, and reinstall the driver or restart the machine"
+    return (f"The NVIDIA driver does not answer ({error}), so its GPUs can't be used: {todo}.",)

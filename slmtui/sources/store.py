@@ -1,0 +1,317 @@
+"""Everything measured, in one SQLite file: a row a repetition, on disk before anybody is told of it.
+
+Write-ahead logging lets other processes read and write at the same time; a commit waits for the disk, so that
+killing this process loses at most the running repetition.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from slmtui.core.measurement import Environment, Measurement, Session
+from slmtui.core.results import cell_results
+from slmtui.core.text import one_line
+from slmtui.sources.store_schema import BUSY_S, StoreError, explained, prepare
+
+__all__ = ["Store", "StoreError"]
+
+_SESSIONS = "SELECT id, started_at, ended_at, name, environment FROM session"
+
+
+class Store:
+    """Sessions and their measurements; safe to use from several threads.
+
+    A session costs nothing until its first measurement: only that writes its row.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+        self.path = path
+        """The database file; None when it lives in memory and ends with the program."""
+        self._connection: sqlite3.Connection | None = connection
+        self._lock = threading.RLock()
+        self._running: dict[str, Session] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open the database at `path`, making it and its folder where they are missing.
+
+        Raises:
+            StoreError: it can't be made or written, is no database of slmtui, or was made by a newer slmtui.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"can't make the folder {path.parent}: {error.strerror}; "
+                "set SLMTUI_HOME to a folder that you can write to"
+            ) from error
+        return cls._prepared(str(path), path)
+
+    @classmethod
+    def in_memory(cls) -> Store:
+        """A store that ends with the program, for when the disk can't be written."""
+        return cls._prepared(":memory:", None)
+
+    @classmethod
+    def _prepared(cls, name: str, path: Path | None) -> Store:
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = sqlite3.connect(name, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            prepare(connection, path)
+        except (sqlite3.Error, StoreError) as error:
+            if connection is not None:
+                connection.close()
+            raise explained(error, path) from error
+        return cls(connection, path)
+
+    def start_session(self, environment: Environment) -> Session:
+        """Begin a session, whose row is written with its first measurement."""
+        now = datetime.now(UTC)
+        with self._reading() as connection:
+            while True:
+                identity = f"{now:%Y%m%d-%H%M}-{secrets.token_hex(2)}"
+                taken = connection.execute("SELECT 1 FROM session WHERE id = ?", (identity,)).fetchone()
+                if taken is None and identity not in self._running:
+                    break
+            session = Session(id=identity, started_at=_iso(now), environment=environment)
+            self._running[identity] = session
+        return session
+
+    def end_session(self, session_id: str) -> None:
+        """Note that the session has ended; one without measurements leaves nothing behind."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE session SET ended_at = ? WHERE id = ?", (_iso(datetime.now(UTC)), session_id)
+            )
+            self._running.pop(session_id, None)
+
+    def rename_session(self, session_id: str, name: str) -> None:
+        """Give the session a name; control characters in it are dropped.
+
+        Raises:
+            StoreError: there is no such session.
+        """
+        name = one_line(name)
+        with self._writing() as connection:
+            changed = connection.execute("UPDATE session SET name = ? WHERE id = ?", (name, session_id))
+            running = self._running.get(session_id)
+            if changed.rowcount == 0 and running is None:
+                raise _no_session(session_id)
+            if running is not None:
+                self._running[session_id] = msgspec.structs.replace(running, name=name)
+
+    def delete_session(self, session_id: str) -> None:
+        """Delete the session with all its measurements.
+
+        Raises:
+            StoreError: there is no such session.
+        """
+        with self._writing() as connection:
+            deleted = connection.execute("DELETE FROM session WHERE id = ?", (session_id,))
+            if deleted.rowcount == 0 and session_id not in self._running:
+                raise _no_session(session_id)
+
+    def add(self, measurement: Measurement) -> None:
+        """Write one repetition; it is on disk when this returns.
+
+        Raises:
+            StoreError: the disk is full or can't be written, or nobody started the session. What was written
+                before is safe, and the same measurement may be added again once there is room.
+        """
+        record = msgspec.json.encode(measurement).decode()
+        with self._writing() as connection:
+            running = self._running.get(measurement.session)
+            if running is not None:
+                environment = msgspec.json.encode(running.environment).decode()
+                connection.execute(
+                    "INSERT INTO session (id, started_at, name, environment) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT DO NOTHING",
+                    (running.id, running.started_at, running.name, environment),
+                )
+            elif not _exists(connection, measurement.session):
+                raise _no_session(measurement.session)
+            connection.execute(
+                "INSERT INTO measurement"
+                " (id, session, kind, model, measured_at, cell, repetition, together, record)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    measurement.id,
+                    measurement.session,
+                    measurement.kind,
+                    measurement.model,
+                    measurement.measured_at,
+                    measurement.cell,
+                    measurement.repetition,
+                    measurement.together,
+                    record,
+                ),
+            )
+
+    def sessions(self) -> tuple[Session, ...]:
+        """All sessions that hold a measurement, newest first, with their counts and models."""
+        with self._reading() as connection:
+            rows = connection.execute(f"{_SESSIONS} ORDER BY started_at DESC, id DESC").fetchall()
+            return self._described(connection, rows)
+
+    def session(self, id_or_prefix: str) -> Session:
+        """The session with this id, the only one that begins so, or the newest for `latest`.
+
+        Raises:
+            StoreError: there is none, or more than one begins so.
+        """
+        wanted = id_or_prefix.strip().lower()
+        with self._reading() as connection:
+            if wanted == "latest":
+                query = f"{_SESSIONS} ORDER BY started_at DESC, id DESC LIMIT 1"
+                rows = connection.execute(query).fetchall()
+            else:
+                query = f"{_SESSIONS} WHERE substr(id, 1, length(?)) = ? ORDER BY id"
+                rows = connection.execute(query, (wanted, wanted)).fetchall() if wanted else []
+            exact = [row for row in rows if row[0] == wanted]
+            if len(exact or rows) == 1:
+                return self._described(connection, exact or rows)[0]
+        if not rows and wanted in self._running:
+            return self._running[wanted]
+        raise _no_session(id_or_prefix) if not rows else _ambiguous(id_or_prefix, [row[0] for row in rows])
+
+    def measurements(self, session_id: str) -> tuple[Measurement, ...]:
+        """The session's repetitions in the order in which they were measured; none for an unknown session."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT record FROM measurement WHERE session = ? ORDER BY seq", (session_id,)
+            )
+            return tuple(self._measurement(record) for (record,) in rows)
+
+    def latest_speed(self) -> dict[str, tuple[float | None, float | None]]:
+        """Median prefill and decode speed (tokens per second) of each model's most recent benchmark cell.
+
+        Cells that ran together with other models do not count: they say little about the model alone.
+        """
+        newest = (
+            "SELECT MAX(seq) AS seq FROM measurement WHERE kind = 'bench' AND NOT together GROUP BY model"
+        )
+        query = (
+            f"SELECT m.record FROM measurement AS m JOIN measurement AS n ON n.seq IN ({newest})"
+            " AND m.model = n.model AND m.session = n.session AND m.cell = n.cell"
+            " WHERE m.kind = 'bench' AND NOT m.together ORDER BY m.seq"
+        )
+        with self._reading() as connection:
+            found = [self._measurement(record) for (record,) in connection.execute(query)]
+        return {
+            result.model: (
+                result.prefill_tps.median if result.prefill_tps else None,
+                result.decode_tps.median if result.decode_tps else None,
+            )
+            for result in cell_results(found)
+        }
+
+    def close(self) -> None:
+        """Close the database; a second call does nothing."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._connection is None:
+                raise StoreError("the store of measurements is closed; start slmtui again")
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise explained(error, self.path) from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._reading() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _described(
+        self, connection: sqlite3.Connection, rows: Sequence[tuple[str, ...]]
+    ) -> tuple[Session, ...]:
+        models: dict[str, list[str]] = {}
+        counts: dict[str, int] = {}
+        only = (rows[0][0],) if len(rows) == 1 else ()
+        grouped = connection.execute(
+            "SELECT session, model, COUNT(*) FROM measurement"
+            f"{' WHERE session = ?' if only else ''} GROUP BY session, model ORDER BY MIN(seq)",
+            only,
+        )
+        for session, model, count in grouped:
+            models.setdefault(session, []).append(model)
+            counts[session] = counts.get(session, 0) + count
+        return tuple(
+            Session(
+                id=identity,
+                started_at=started_at,
+                ended_at=ended_at,
+                name=name,
+                environment=self._environment(environment),
+                measurements=counts.get(identity, 0),
+                models=tuple(models.get(identity, ())),
+            )
+            for identity, started_at, ended_at, name, environment in rows
+        )
+
+    def _environment(self, document: str) -> Environment:
+        try:
+            return msgspec.json.decode(document, type=Environment)
+        except msgspec.DecodeError as error:
+            raise self._unreadable(error) from error
+
+    def _measurement(self, record: str) -> Measurement:
+        try:
+            return msgspec.json.decode(record, type=Measurement)
+        except msgspec.DecodeError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: msgspec.DecodeError) -> StoreError:
+        return StoreError(
+            f"a record in {self.path or 'memory'} can't be read ({error}); another version of slmtui may "
+            "have written it: update slmtui, or move the file away and slmtui makes a new one"
+        )
+
+
+def _exists(connection: sqlite3.Connection, session_id: str) -> bool:
+    return connection.execute("SELECT 1 FROM session WHERE id = ?", (session_id,)).fetchone() is not None
+
+
+def _no_session(wanted: str) -> StoreError:
+    if wanted.strip().lower() in ("", "latest"):
+        return StoreError("nothing has been measured yet; `slmtui bench` or a chat makes the first session")
+    return StoreError(f"there is no session {one_line(wanted)}; `slmtui sessions` lists those that there are")
+
+
+def _ambiguous(wanted: str, ids: Sequence[str]) -> StoreError:
+    shown = ", ".join(ids[:5]) + (", …" if len(ids) > 5 else "")
+    return StoreError(f"{len(ids)} sessions begin with {one_line(wanted)} ({shown}); type more of one")
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""The terminal app; nothing outside this package knows Textual."""

@@ -1,0 +1,195 @@
+"""The terminal app: its screens, its theme, and what every screen can ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, ClassVar
+
+import msgspec
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.dom import DOMNode
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.theme import Theme
+
+from slmtui.core.catalog import LocalModel
+from slmtui.core.machine import Machine
+from slmtui.lab.services import Services
+from slmtui.sources.config import ConfigError
+from slmtui.ui.commands import COMMANDS, Place, bindings
+from slmtui.ui.messages import LiveSampled, MachineDetected, Problem
+from slmtui.ui.themes import DEFAULT_THEME, read_themes
+from slmtui.ui.widgets.strip import Live, Strip
+
+LIVE_S = 2.0
+"""Seconds between two looks at the machine's free memory."""
+
+
+def _models() -> Screen[None]:
+    from slmtui.ui.screens.models import ModelsScreen
+
+    return ModelsScreen()
+
+
+def _chat() -> Screen[None]:
+    from slmtui.ui.screens.chat import ChatScreen
+
+    return ChatScreen()
+
+
+def _compare() -> Screen[None]:
+    from slmtui.ui.screens.compare import CompareScreen
+
+    return CompareScreen()
+
+
+def _sessions() -> Screen[None]:
+    from slmtui.ui.screens.sessions import SessionsScreen
+
+    return SessionsScreen()
+
+
+class SlmtuiApp(App[int]):
+    """Small language models on this machine, side by side."""
+
+    TITLE = "slmtui"
+    CSS_PATH = "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "models": _models,
+        "chat": _chat,
+        "compare": _compare,
+        "sessions": _sessions,
+    }
+    DEFAULT_MODE = "models"
+
+    marked: reactive[tuple[LocalModel, ...]] = reactive(())
+    """The models that are marked for Chat and Compare, in the order of marking."""
+    machine: reactive[Machine] = reactive(Machine())
+    """What has been detected so far."""
+    live: reactive[Live] = reactive(Live())
+    """Free memory and the loaded models' memory."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self.services = services
+        self._theme_problems = self._use_themes()
+
+    def on_mount(self) -> None:
+        """Start what needs no answer before the first frame."""
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.call_after_refresh(self._look_around)
+
+    def _look_around(self) -> None:
+        for problem in (*self.services.notices, *self._theme_problems):
+            self.notify(problem, severity="warning", markup=False, timeout=12)
+        self.detect_machine()
+        self.sample_live()
+        self.set_interval(LIVE_S, self.sample_live)
+
+    @work(exclusive=True, group="detect")
+    async def detect_machine(self) -> None:
+        """Find out what the machine is: first what is quick, then everything."""
+        self.post_message(MachineDetected(await self.services.quick_machine()))
+        self.post_message(MachineDetected(await self.services.machine()))
+
+    @work(exclusive=True, group="live")
+    async def sample_live(self) -> None:
+        """Look at the memory once."""
+        memory = await self.services.memory_now()
+        loaded = tuple(
+            (each.model.name, each.process_memory.charged_bytes if each.process_memory else None)
+            for each in self.services.loaded
+            if each.ready
+        )
+        self.post_message(LiveSampled(Live(memory=memory, loaded=loaded)))
+
+    @on(MachineDetected)
+    def _take_machine(self, message: MachineDetected) -> None:
+        self.machine = message.machine
+
+    @on(LiveSampled)
+    def _take_live(self, message: LiveSampled) -> None:
+        self.live = message.live
+
+    @on(Problem)
+    def _say_problem(self, message: Problem) -> None:
+        self.notify(message.text, severity="error", markup=False, timeout=12)
+
+    @on(Strip.Chosen)
+    def _go_to_tab(self, message: Strip.Chosen) -> None:
+        self.action_go(message.mode)
+
+    def action_go(self, mode: str) -> None:
+        """Show another screen."""
+        self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        """Show the keys of the current screen."""
+        from slmtui.ui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self._place(self.screen)))
+
+    async def action_quit(self) -> None:
+        """End every worker, then leave; the terminal is restored by Textual."""
+        self.workers.cancel_all()
+        await self.services.close()
+        self.exit(0)
+
+    async def on_unmount(self) -> None:
+        """End every worker in whatever way the app ended."""
+        await self.services.close()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: every command that can act now, here or everywhere."""
+        here = self._place(screen)
+        for command in COMMANDS:
+            target: DOMNode = self if command.place == "app" else screen
+            if command.place in ("app", here) and target.check_action(_name(command.action), ()):
+                run = partial(self.run_action, command.action, target)
+                yield SystemCommand(command.title, command.help, run)
+        save = partial(self.set_timer, 0.1, self.deliver_screenshot)
+        yield SystemCommand("Screenshot", "Save this screen as an SVG file.", save)
+
+    def _place(self, screen: Screen[Any]) -> Place:
+        from slmtui.ui.base import LabScreen
+
+        return screen.PLACE if isinstance(screen, LabScreen) else "app"
+
+    def _use_themes(self) -> list[str]:
+        """Register all themes and put on the chosen one; return a sentence for each problem."""
+        themes, problems = read_themes(self.services.paths.user_themes)
+        for theme in themes:
+            self.register_theme(theme)
+        wanted = self.services.config.theme
+        if wanted not in self.available_themes:
+            problems.append(f"There is no theme {wanted}; {DEFAULT_THEME} it is. ctrl+t chooses another.")
+            wanted = DEFAULT_THEME
+        self.theme = wanted
+        return problems
+
+    def _keep_theme(self, theme: Theme) -> None:
+        if theme.name != self.services.config.theme:
+            self.keep_theme(theme.name)
+
+    @work(exclusive=True, group="config")
+    async def keep_theme(self, name: str) -> None:
+        """Remember the theme for the next run."""
+        try:
+            await self.services.save_config(msgspec.structs.replace(self.services.config, theme=name))
+        except ConfigError as error:
+            self.post_message(Problem(str(error)))
+
+
+def _name(action: str) -> str:
+    return action.partition("(")[0]
+
+
+def run_app(services: Services) -> int:
+    """Open the app on the terminal until the person leaves it; the exit code."""
+    app = SlmtuiApp(services)
+    app.run()
+    return app.return_code or 0

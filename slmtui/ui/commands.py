@@ -1,0 +1,232 @@
+"""One table of commands: keys, palette, footer, help and the README's table all come from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding, BindingType
+
+Place = Literal["app", "models", "chat", "compare", "sessions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something that a person can ask for, wherever they ask for it."""
+
+    id: str
+    """Stable name, `place.verb`; users remap keys by it."""
+    place: Place
+    key: str
+    """Textual key names, alternatives separated by commas."""
+    action: str
+    """Action method, without `action_`, of the app or of the screen."""
+    title: str
+    """One or two words for the footer."""
+    help: str
+    """A sentence for palette and help."""
+    footer: bool = True
+    priority: bool = False
+    """Whether the key acts even where a focused widget would take it."""
+
+    def binding(self) -> Binding:
+        """The Textual binding of this command."""
+        return Binding(
+            self.key,
+            self.action,
+            self.title,
+            show=self.footer,
+            tooltip=self.help,
+            id=self.id,
+            priority=self.priority,
+        )
+
+
+_APP = (
+    Command(
+        id="app.models",
+        place="app",
+        key="f2,1",
+        action="go('models')",
+        title="Models",
+        help="The models on this machine: what fits, how fast, which to try.",
+        footer=False,
+    ),
+    Command(
+        id="app.chat",
+        place="app",
+        key="f3,2",
+        action="go('chat')",
+        title="Chat",
+        help="Talk to the marked models, side by side.",
+        footer=False,
+    ),
+    Command(
+        id="app.compare",
+        place="app",
+        key="f4,3",
+        action="go('compare')",
+        title="Compare",
+        help="Measure speed and memory of the marked models.",
+        footer=False,
+    ),
+    Command(
+        id="app.sessions",
+        place="app",
+        key="f5,4",
+        action="go('sessions')",
+        title="Sessions",
+        help="Everything measured so far: look again, name, export, delete.",
+        footer=False,
+    ),
+    Command(
+        id="app.help",
+        place="app",
+        key="f1,question_mark",
+        action="help",
+        title="Help",
+        help="The keys of this screen, and what the words mean.",
+    ),
+    Command(
+        id="app.theme",
+        place="app",
+        key="ctrl+t",
+        action="change_theme",
+        title="Theme",
+        help="Choose other colours; the choice is kept.",
+        footer=False,
+    ),
+    Command(
+        id="app.quit",
+        place="app",
+        key="ctrl+q",
+        action="quit",
+        title="Quit",
+        help="End every model's worker, restore the terminal and leave.",
+        priority=True,
+    ),
+)
+
+_MODELS = (
+    Command(
+        id="models.mark",
+        place="models",
+        key="space",
+        action="mark",
+        title="Mark",
+        help="Mark or unmark the highlighted model; up to four go to Chat and Compare together.",
+    ),
+    Command(
+        id="models.unmark_all",
+        place="models",
+        key="u",
+        action="unmark_all",
+        title="Unmark all",
+        help="Take the marks from all models.",
+        footer=False,
+    ),
+    Command(
+        id="models.card",
+        place="models",
+        key="enter",
+        action="card",
+        title="Card",
+        help="Everything known about the highlighted model, with the source of each fact.",
+    ),
+    Command(
+        id="models.chat",
+        place="models",
+        key="c",
+        action="chat",
+        title="Chat",
+        help="Chat with the marked models, or with the highlighted one when none is marked.",
+    ),
+    Command(
+        id="models.compare",
+        place="models",
+        key="b",
+        action="compare",
+        title="Compare",
+        help="Measure the marked models, or the highlighted one when none is marked.",
+    ),
+    Command(
+        id="models.find",
+        place="models",
+        key="slash",
+        action="find",
+        title="Find",
+        help="Show only the models that contain what you type; esc shows all again.",
+    ),
+    Command(
+        id="models.sort",
+        place="models",
+        key="s",
+        action="sort",
+        title="Sort",
+        help="Sort by the next column; a click on a column's head sorts by it.",
+    ),
+    Command(
+        id="models.reverse",
+        place="models",
+        key="S",
+        action="reverse",
+        title="Reverse",
+        help="Reverse the order of the rows.",
+        footer=False,
+    ),
+    Command(
+        id="models.add",
+        place="models",
+        key="a",
+        action="add",
+        title="Add",
+        help="Add a .gguf file that is already on this machine.",
+    ),
+)
+
+_SESSIONS = (
+    Command(
+        id="sessions.open",
+        place="sessions",
+        key="enter",
+        action="open",
+        title="Open",
+        help="Show every measurement of the highlighted session.",
+    ),
+    Command(
+        id="sessions.export",
+        place="sessions",
+        key="e",
+        action="export",
+        title="Export",
+        help="Write the session to a file: CSV, JSON, Parquet or Markdown.",
+    ),
+    Command(
+        id="sessions.rename",
+        place="sessions",
+        key="r",
+        action="rename",
+        title="Rename",
+        help="Give the session a name that you will recognize.",
+    ),
+    Command(
+        id="sessions.delete",
+        place="sessions",
+        key="delete,d",
+        action="delete",
+        title="Delete",
+        help="Delete the session and its measurements, after asking.",
+    ),
+)
+
+COMMANDS: tuple[Command, ...] = (*_APP, *_MODELS, *_SESSIONS)
+
+
+def bindings(place: Place) -> list[BindingType]:
+    """The bindings of one screen, or of the app."""
+    return [command.binding() for command in COMMANDS if command.place == place]
+
+
+def commands_of(*places: Place) -> tuple[Command, ...]:
+    """The commands of these places, in the order of the table."""
+    return tuple(command for command in COMMANDS if command.place in places)

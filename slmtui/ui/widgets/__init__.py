@@ -1,0 +1,1 @@
+"""Reusable widgets: values in, messages out."""

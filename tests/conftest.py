@@ -1,0 +1,19 @@
+"""Isolation for every test: no home folder, no network, no terminal of the developer's leaks in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh folder that holds all files of the program, and a clean environment."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("SLMTUI_HOME", str(folder))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    for name in ("NO_COLOR", "SLMTUI_THEME", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    return folder

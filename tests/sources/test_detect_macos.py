@@ -1,0 +1,109 @@
+"""The macOS readers on text of sysctl and system_profiler."""
+
+from __future__ import annotations
+
+import json
+
+from slmtui.core.machine import Cpu, Machine
+from slmtui.sources.detect_macos import Profile, memory, merged, parse_profile, parse_sysctl
+
+SYSCTL_M3 = """hw.memsize: 17179869184
+hw.physicalcpu: 8
+hw.logicalcpu: 8
+hw.perflevel0.physicalcpu: 4
+hw.perflevel1.physicalcpu: 4
+hw.optional.arm.FEAT_DotProd: 1
+hw.optional.arm.FEAT_FP16: 1
+hw.optional.arm.FEAT_I8MM: 1
+hw.optional.arm.FEAT_BF16: 1
+hw.optional.arm.FEAT_SME: 0
+hw.optional.AdvSIMD: 1
+hw.optional.arm64: 1
+machdep.cpu.brand_string: Apple M3
+iogpu.wired_limit_mb: 0
+sysctl.proc_translated: 0
+"""
+SYSCTL_INTEL = """hw.physicalcpu: 6
+hw.logicalcpu: 12
+machdep.cpu.brand_string: Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz
+machdep.cpu.features: FPU SSE4.2 AVX1.0 FMA F16C
+machdep.cpu.leaf7_features: BMI1 AVX2 BMI2
+"""
+PROFILE_M3 = json.dumps(
+    {
+        "SPHardwareDataType": [
+            {"machine_name": "MacBook Air", "chip_type": "Apple M3", "number_processors": "proc 8:4:4"}
+        ],
+        "SPDisplaysDataType": [
+            {"sppci_model": "Apple M3", "sppci_cores": "10", "spdisplays_vendor": "sppci_vendor_Apple"}
+        ],
+    }
+)
+PROFILE_INTEL = json.dumps(
+    {
+        "SPHardwareDataType": [{"machine_name": "MacBook Pro", "cpu_type": "6-Core Intel Core i7"}],
+        "SPDisplaysDataType": [
+            {
+                "sppci_model": "Intel UHD Graphics 630",
+                "spdisplays_vendor": "Intel",
+                "spdisplays_vram_shared": "1536 MB",
+            },
+            {"sppci_model": "Radeon Pro 5300M", "spdisplays_vendor": "sppci_vendor_amd", "spdisplays_vram": "4 GB"},
+        ],
+    }
+)
+ARM64 = Machine(cpu=Cpu(architecture="arm64", physical_cores=8, logical_cores=8, usable_cores=8), system="macOS 15.2")
+X86 = Machine(cpu=Cpu(architecture="x86_64", logical_cores=12))
+
+
+def test_apple_chip() -> None:
+    machine = merged(ARM64, parse_sysctl(SYSCTL_M3), parse_profile(PROFILE_M3))
+    assert (machine.apple_chip, machine.product, machine.cpu.name) == ("Apple M3", "MacBook Air", "Apple M3")
+    assert (machine.cpu.physical_cores, machine.cpu.performance_cores) == (8, 4)
+    assert machine.cpu.instruction_sets == ("i8mm", "BF16", "dotprod", "FP16", "NEON")
+    (gpu,) = machine.gpus
+    assert (gpu.name, gpu.vendor, gpu.unified) == ("Apple M3 GPU, 10 cores", "Apple", True)
+    assert machine.gpu_memory_limit_bytes is None, "0 is the system's own limit, not none at all"
+    assert machine.notes == ()
+
+
+def test_a_raised_gpu_limit_is_kept() -> None:
+    facts = parse_sysctl(SYSCTL_M3.replace("wired_limit_mb: 0", "wired_limit_mb: 14336"))
+    assert merged(ARM64, facts, Profile()).gpu_memory_limit_bytes == 14 * 1024**3
+
+
+def test_without_system_profiler_the_chip_still_has_a_gpu() -> None:
+    machine = merged(ARM64, parse_sysctl(SYSCTL_M3), parse_profile("not json"))
+    assert [(gpu.name, gpu.source) for gpu in machine.gpus] == [("Apple M3 GPU", "sysctl")]
+    assert machine.product is None
+
+
+def test_rosetta_is_noted_even_where_the_child_process_was_not_translated() -> None:
+    native_child = merged(X86, parse_sysctl(SYSCTL_M3), parse_profile(PROFILE_M3))
+    facts = {"machdep.cpu.brand_string": "VirtualApple @ 2.50GHz", "sysctl.proc_translated": "1"}
+    translated_child = merged(X86, facts, parse_profile(PROFILE_M3))
+    for machine in (native_child, translated_child):
+        assert "Rosetta" in machine.notes[0]
+        assert machine.apple_chip == "Apple M3"
+        assert machine.cpu.name == "Apple M3"
+
+
+def test_intel_mac() -> None:
+    machine = merged(X86, parse_sysctl(SYSCTL_INTEL), parse_profile(PROFILE_INTEL))
+    assert machine.apple_chip is None
+    assert machine.notes == ()
+    assert machine.cpu.instruction_sets == ("AVX2", "FMA", "F16C")
+    assert (machine.cpu.physical_cores, machine.cpu.logical_cores, machine.cpu.performance_cores) == (6, 12, None)
+    built_in, card = machine.gpus
+    assert (built_in.vendor, built_in.unified, built_in.memory_total_bytes) == ("Intel", True, None)
+    assert (card.vendor, card.unified, card.memory_total_bytes) == ("AMD", False, 4 * 1024**3)
+
+
+def test_nothing_known_changes_nothing() -> None:
+    assert merged(ARM64, parse_sysctl("sysctl: unknown oid 'iogpu.wired_limit_mb'\n"), Profile()) == ARM64
+
+
+def test_memory_is_psutils() -> None:
+    import psutil
+
+    assert memory().total_bytes == psutil.virtual_memory().total

@@ -1,0 +1,149 @@
+"""The Pocket decoder: grouped-query attention, SwiGLU, RMSNorm, rotary positions, tied embeddings.
+
+Parameters carry llama.cpp's tensor names (``blk.0.attn_q.weight``): converting a checkpoint is a copy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Dimensions of a Pocket model; rows are multiples of 256, which llama.cpp's K-quants need."""
+
+    layers: int
+    width: int = 256
+    heads: int = 8
+    kv_heads: int = 4
+    feed_forward: int = 768
+    vocabulary: int = 2048
+    context: int = 512
+    rope_base: float = 10_000.0
+    norm_epsilon: float = 1e-5
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+
+SHAPES: dict[str, ModelShape] = {"pocket-2m": ModelShape(layers=2), "pocket-5m": ModelShape(layers=6)}
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalization with a learned gain (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        """Start with a gain of one."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize the last dimension of ``x``."""
+        return functional.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+
+
+def rotate_pairs(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotate adjacent pairs of the last dimension (Su et al. 2021, arXiv:2104.09864).
+
+    llama.cpp's ``llama`` architecture takes pairs interleaved like this; Hugging Face and MLX split each head
+    into halves.
+    """
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), -1).flatten(-2)
+
+
+def rotary_angles(shape: ModelShape) -> Tensor:
+    """Angles of shape [context, head_width / 2], in radians."""
+    frequency = shape.rope_base ** (-torch.arange(0, shape.head_width, 2).float() / shape.head_width)
+    return torch.outer(torch.arange(shape.context).float(), frequency)
+
+
+class Block(nn.Module):
+    """One decoder layer: attention, then the gated feed-forward network, each with a norm and a residual."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        """Create the seven projections, all without bias."""
+        super().__init__()
+        width, kv_width = shape.width, shape.kv_heads * shape.head_width
+        self.shape = shape
+        self.attn_norm = RMSNorm(width, shape.norm_epsilon)
+        self.attn_q = nn.Linear(width, width, bias=False)
+        self.attn_k = nn.Linear(width, kv_width, bias=False)
+        self.attn_v = nn.Linear(width, kv_width, bias=False)
+        self.attn_output = nn.Linear(width, width, bias=False)
+        self.ffn_norm = RMSNorm(width, shape.norm_epsilon)
+        self.ffn_gate = nn.Linear(width, shape.feed_forward, bias=False)
+        self.ffn_up = nn.Linear(width, shape.feed_forward, bias=False)
+        self.ffn_down = nn.Linear(shape.feed_forward, width, bias=False)
+
+    def attend(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        """Causal grouped-query self-attention over ``x`` of shape [batch, length, width]."""
+        batch, length, width = x.shape
+
+        def heads(projected: Tensor, count: int) -> Tensor:
+            return projected.view(batch, length, count, self.shape.head_width).transpose(1, 2)
+
+        query = heads(self.attn_q(x), self.shape.heads)
+        key = heads(self.attn_k(x), self.shape.kv_heads)
+        value = heads(self.attn_v(x), self.shape.kv_heads)
+        query = rotate_pairs(query, cosine, sine).to(value.dtype)
+        key = rotate_pairs(key, cosine, sine).to(value.dtype)
+        group = self.shape.heads // self.shape.kv_heads
+        key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        attended: Tensor = self.attn_output(mixed.transpose(1, 2).reshape(batch, length, width))
+        return attended
+
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        """Map hidden states of shape [batch, length, width] to the next layer's."""
+        x = x + self.attend(self.attn_norm(x), cosine, sine)
+        hidden = self.ffn_norm(x)
+        fed_forward: Tensor = self.ffn_down(functional.silu(self.ffn_gate(hidden)) * self.ffn_up(hidden))
+        return x + fed_forward
+
+
+class PocketModel(nn.Module):
+    """A decoder-only language model whose embedding is also its output projection."""
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(self, shape: ModelShape) -> None:
+        """Create the model with small random weights from torch's current seed."""
+        super().__init__()
+        self.shape = shape
+        self.token_embd = nn.Embedding(shape.vocabulary, shape.width)
+        self.blk = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.output_norm = RMSNorm(shape.width, shape.norm_epsilon)
+        angles = rotary_angles(shape)
+        self.register_buffer("cosine", angles.cos(), persistent=False)
+        self.register_buffer("sine", angles.sin(), persistent=False)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """Draw matrices from N(0, 0.02²), those that write to the residual smaller with depth (as GPT-2)."""
+        residual = 0.02 / math.sqrt(2 * self.shape.layers)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1:
+                writes_residual = "attn_output" in name or "ffn_down" in name
+                nn.init.normal_(parameter, 0.0, residual if writes_residual else 0.02)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of shape [batch, length, vocabulary] for token ids of shape [batch, length]."""
+        length = tokens.shape[1]
+        x = self.token_embd(tokens)
+        for block in self.blk:
+            x = block(x, self.cosine[:length], self.sine[:length])
+        return functional.linear(self.output_norm(x), self.token_embd.weight)
+
+    def parameter_count(self) -> int:
+        """Number of trained weights; the tied embedding counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())

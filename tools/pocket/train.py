@@ -1,0 +1,222 @@
+"""Trains a Pocket model on a CPU or GPU; a pause does no harm, a kill costs what is not saved yet."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from corpus import CURRICULA, PackedBatches
+from model import SHAPES, ModelShape, PocketModel
+from tokens import DEFAULT_TOKENIZER, IGNORED, load_tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+WARM_UP_STEPS = 100
+DECAY_FRACTION = 0.4
+"""Last part of training, in which the learning rate falls linearly to ``FINAL_RATE`` of its value."""
+FINAL_RATE = 0.02
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines a training run; progress is counted in steps, never in time."""
+
+    steps: int
+    rows: int
+    length: int
+    curriculum: str
+    seed: int
+    muon_rate: float
+    adam_rate: float
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Positions in a batch, learned or not."""
+        return self.rows * self.length
+
+
+@dataclass
+class Trainee:
+    """A model with its optimizers and the number of steps taken."""
+
+    model: PocketModel
+    optimizers: list[torch.optim.Optimizer]
+    step: int = 0
+
+
+def make_optimizers(model: PocketModel, settings: Settings) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan 2024) for hidden matrices, AdamW for the rest: AdamW alone needed 2.5 times the tokens."""
+    hidden = [p for name, p in model.named_parameters() if p.dim() > 1 and name.startswith("blk")]
+    chosen = {id(p) for p in hidden}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(hidden, lr=settings.muon_rate, momentum=0.95, weight_decay=0.01),
+        torch.optim.AdamW(others, lr=settings.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Learning rate at ``step`` as a share of its peak: linear warm-up, constant, linear decay."""
+    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
+    decay = min(1.0, (1 - step / steps) / DECAY_FRACTION)
+    return warm_up * max(FINAL_RATE, decay)
+
+
+def save_checkpoint(path: Path, trainee: Trainee, settings: Settings) -> None:
+    """Write everything that going on needs; a kill while writing leaves the old file whole."""
+    state = {
+        "shape": asdict(trainee.model.shape),
+        "settings": asdict(settings),
+        "step": trainee.step,
+        "model": trainee.model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in trainee.optimizers],
+        "random": torch.get_rng_state(),
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """Contents of a checkpoint: shape, settings, step, model, optimizers and torch's random state."""
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return state
+
+
+def load_model(path: Path, device: str = "cpu") -> PocketModel:
+    """Model in the checkpoint ``path``, ready for evaluation."""
+    state = load_checkpoint(path, device)
+    model = PocketModel(ModelShape(**state["shape"])).to(device)
+    model.load_state_dict(state["model"])
+    return model.eval()
+
+
+def start(shape: ModelShape, settings: Settings, device: str, weights: Path | None) -> Trainee:
+    """A new trainee, with random weights or those of the checkpoint ``weights``."""
+    torch.manual_seed(settings.seed)
+    model = PocketModel(shape).to(device)
+    if weights:
+        model.load_state_dict(load_checkpoint(weights, device)["model"])
+    return Trainee(model, make_optimizers(model, settings))
+
+
+def resume(path: Path, settings: Settings, device: str) -> Trainee:
+    """The trainee that ``save_checkpoint`` wrote to ``path``."""
+    state = load_checkpoint(path, device)
+    model = PocketModel(ModelShape(**state["shape"])).to(device)
+    model.load_state_dict(state["model"])
+    trainee = Trainee(model, make_optimizers(model, settings), state["step"])
+    for optimizer, saved in zip(trainee.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    torch.set_rng_state(state["random"].cpu())
+    return trainee
+
+
+def batch_loss(model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy in nats per learned token."""
+    with torch.autocast(inputs.device.type, torch.bfloat16):
+        logits = model(inputs)
+    return functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+
+def train_steps(
+    trainee: Trainee, settings: Settings, batches: Iterable[tuple[Tensor, Tensor]], device: str
+) -> Iterator[float]:
+    """Train on ``batches``, giving the loss after each step."""
+    model = torch.compile(trainee.model)  # halves the time of a step on a CPU
+    peaks = (settings.muon_rate, settings.adam_rate)
+    for inputs, targets in batches:
+        factor = rate_factor(trainee.step, settings.steps)
+        for optimizer, peak in zip(trainee.optimizers, peaks, strict=True):
+            optimizer.param_groups[0]["lr"] = peak * factor
+        loss = batch_loss(model, inputs.to(device), targets.to(device))
+        trainee.model.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(trainee.model.parameters(), 1.0)
+        for optimizer in trainee.optimizers:
+            optimizer.step()
+        trainee.step += 1
+        yield loss.item()
+
+
+def run(trainee: Trainee, settings: Settings, arguments: argparse.Namespace) -> None:
+    """Train until the last step, printing losses and writing checkpoints."""
+    tokenizer = load_tokenizer(arguments.tokenizer)
+    shape = (settings.rows, settings.length)
+    dataset = PackedBatches(tokenizer, CURRICULA[settings.curriculum], settings.steps, shape, settings.seed)
+    batches: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        dataset, batch_size=None, sampler=range(trainee.step, settings.steps), num_workers=arguments.workers
+    )
+    recent: deque[float] = deque(maxlen=arguments.print_every)
+    began, first = time.monotonic(), trainee.step
+    for loss in train_steps(trainee, settings, batches, arguments.device):
+        recent.append(loss)
+        if trainee.step % arguments.print_every == 0:
+            speed = (trainee.step - first) * settings.tokens_per_step / (time.monotonic() - began)
+            tokens = trainee.step * settings.tokens_per_step / 1e6
+            mean = sum(recent) / len(recent)
+            position = f"step {trainee.step}/{settings.steps} {tokens:.2f} M tokens"
+            print(f"{position} loss {mean:.4f} {speed:.0f} tokens/s", flush=True)
+        if trainee.step % arguments.save_every == 0:
+            save_checkpoint(arguments.checkpoint, trainee, settings)
+    save_checkpoint(arguments.checkpoint, trainee, settings)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description="Train a Pocket model, or go on where CHECKPOINT stopped.")
+    parser.add_argument("model", choices=SHAPES, help="size of a new training")
+    parser.add_argument("checkpoint", type=Path, help="file to write, and to go on from if it exists")
+    parser.add_argument(
+        "--curriculum", choices=CURRICULA, default="chat", help="documents (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=4000, help="length of the whole training (default: %(default)s)"
+    )
+    parser.add_argument("--rows", type=int, default=8, help="rows in a batch (default: %(default)s)")
+    parser.add_argument("--length", type=int, default=512, help="tokens in a row (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of weights and documents (default: %(default)s)")
+    parser.add_argument(
+        "--muon-rate", type=float, default=0.02, help="peak learning rate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--adam-rate", type=float, default=3e-3, help="peak learning rate (default: %(default)s)"
+    )
+    parser.add_argument("--weights", type=Path, help="checkpoint whose weights a new training starts from")
+    parser.add_argument("--tokenizer", type=Path, default=DEFAULT_TOKENIZER, help="tokenizer.json")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that make batches (default: %(default)s)"
+    )
+    parser.add_argument("--print-every", type=int, default=50, help="steps (default: %(default)s)")
+    parser.add_argument("--save-every", type=int, default=250, help="steps (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train from the command line."""
+    arguments = parse_arguments()
+    names = Settings.__dataclass_fields__
+    settings = Settings(**{name: value for name, value in vars(arguments).items() if name in names})
+    if arguments.checkpoint.exists():
+        trainee = resume(arguments.checkpoint, settings, arguments.device)
+    else:
+        shape = replace(
+            SHAPES[arguments.model], vocabulary=load_tokenizer(arguments.tokenizer).get_vocab_size()
+        )
+        trainee = start(shape, settings, arguments.device, arguments.weights)
+    print(
+        f"{arguments.model}: {trainee.model.parameter_count():,} parameters, step {trainee.step}", flush=True
+    )
+    run(trainee, settings, arguments)
+
+
+if __name__ == "__main__":
+    main()
