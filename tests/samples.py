@@ -62,9 +62,7 @@ def timing(prefill_s: float | None = 0.25, decode_s: float | None = 0.5, **chang
     return msgspec.structs.replace(base, **changes)
 
 
-def full_measurement(
-    repetition: int = 0, *, session: str = "20261121-0131-a7f3", **changes: object
-) -> Measurement:
+def full_measurement(repetition: int = 0, *, session: str = "20261121-0131-a7f3", **changes: object) -> Measurement:
     """One answer of a chat in which every figure is there."""
     filled: dict[str, object] = {
         "kind": "chat",

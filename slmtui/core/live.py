@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import msgspec
@@ -98,7 +99,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
             return []
         stride = math.ceil(steps / bars)
         marks = self.recent_at_s[::-stride][::-1]
-        pairs = zip(marks, marks[1:], strict=False)
+        pairs = itertools.pairwise(marks)
         return [stride / (later - earlier) for earlier, later in pairs if later > earlier]
 
     def _with_tokens(self, event: Tokens) -> Live:

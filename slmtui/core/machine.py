@@ -97,7 +97,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Sentences about what is odd here and what to do (Rosetta Python, a GPU that no engine can use, …)."""
 
 
-_PACKAGE = "llama-cpp-python>=0.3.36,<0.3.37"
+LLAMA_PACKAGE = "llama-cpp-python>=0.3.36,<0.3.37"
+"""What to install; the same bounds stand in pyproject.toml."""
 _WHEELS = "https://abetlen.github.io/llama-cpp-python/whl"
 _NOISE = re.compile(
     r"\((?:R|TM|C)\)|[®™]|^\d+th Gen |\s+@.*|\s+w/ .*|\s+with Radeon.*|\s+(?:\w+-Core )?Processor\b|\s+CPU\b",
@@ -196,7 +197,7 @@ def _build_sentence(gpu: Gpu, machine: Machine) -> str:
 
 
 def _install(option: str, machine: Machine) -> str:
-    pip = f'pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python "{_PACKAGE}"'
+    pip = f'pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python "{LLAMA_PACKAGE}"'
     if _is_windows(machine):
         return f'$env:CMAKE_ARGS="-D{option}=on"; {pip}'
     return f'CMAKE_ARGS="-D{option}=on" {pip}'
@@ -205,7 +206,7 @@ def _install(option: str, machine: Machine) -> str:
 def _wheel(kind: str) -> str:
     return (
         "pip install --force-reinstall --no-cache-dir --only-binary llama-cpp-python"
-        f' "{_PACKAGE}" --extra-index-url {_WHEELS}/{kind}'
+        f' "{LLAMA_PACKAGE}" --extra-index-url {_WHEELS}/{kind}'
     )
 
 
@@ -246,9 +247,10 @@ def _device_words(machine: Machine) -> str | None:
     if not usable:
         return "no engine"
     graphics = list(dict.fromkeys(device for device in devices if not device.lower().startswith(_ON_THE_CPU)))
-    if not graphics:
-        return "CPU"
-    return graphics[0] if len(graphics) == 1 else f"{graphics[0]} +{len(graphics) - 1}"
+    words = graphics[0] if graphics else "CPU"
+    if len(graphics) > 1:
+        words += f" +{len(graphics) - 1}"
+    return f"{words}, plain buffers" if any(one.trial == "plain buffers only" for one in usable) else words
 
 
 def _core_row(cpu: Cpu) -> str:

@@ -16,7 +16,8 @@ import msgspec
 from slmtui.core.events import AnyEvent, Done, Ending, Failed, FailureKind
 from slmtui.engine import protocol
 
-WORKER_COMMAND = (sys.executable, "-m", "slmtui.engine.worker")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "slmtui.engine.worker")
+"""-P keeps a `random.py` in the folder where the person works from being taken for Python's own."""
 CANCEL_PATIENCE_S = 5.0
 """A worker that has not ended its request this long after a cancel is killed."""
 SHUTDOWN_PATIENCE_S = 2.0
@@ -91,7 +92,9 @@ class WorkerClient:
         number = self._number
         ended = False
         try:
-            await self._send(msgspec.structs.replace(request, number=number))
+            self._send(msgspec.structs.replace(request, number=number))
+            with contextlib.suppress(ConnectionError):  # the reader reports the death of the worker
+                await self._stdin.drain()
             while not ended:
                 event = await self._next_event(number)
                 ended = isinstance(event, Ending)
@@ -103,12 +106,12 @@ class WorkerClient:
 
     async def cancel(self) -> None:
         """Ask the running request to stop; its ending arrives through its iterator as usual."""
-        await self._send(protocol.Cancel(number=self._number))
+        self._send(protocol.Cancel(number=self._number))
 
     async def close(self) -> int:
         """End the process, gently first, and return its exit code."""
         if self.alive:
-            await self._send(protocol.Shutdown())
+            self._send(protocol.Shutdown())
             try:
                 await asyncio.wait_for(self._process.wait(), SHUTDOWN_PATIENCE_S)
             except TimeoutError:
@@ -120,12 +123,14 @@ class WorkerClient:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def _send(self, request: protocol.Request) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
-        with contextlib.suppress(ConnectionError):  # the reader reports the death of the worker
-            stdin.write(protocol.encode(request))
-            await stdin.drain()
+    @property
+    def _stdin(self) -> asyncio.StreamWriter:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    def _send(self, request: protocol.Request) -> None:
+        """Queue a request without waiting: a worker that was stopped or hangs does not read."""
+        self._stdin.write(protocol.encode(request))
 
     async def _next_event(self, number: int) -> AnyEvent:
         stdout = self._process.stdout

@@ -15,6 +15,7 @@ from typing import Literal
 from slmtui.core.events import MemorySampled, ProcessMemory
 
 PERIOD_S = 0.25
+ROLLUP = Path("/proc/self/smaps_rollup")
 _CACHE_SAMPLES = 256
 
 
@@ -87,7 +88,10 @@ def page_cache_state(path: Path) -> Literal["cold", "warm", "unknown"]:
     # Linux tells only those who may write the file; to others every page looks resident.
     if sys.platform != "linux" or not os.access(path, os.W_OK):
         return "unknown"
-    resident, looked_at = _resident_pages(path)
+    try:
+        resident, looked_at = _resident_pages(path)
+    except (OSError, ValueError):  # an empty file, or one on a file system that cannot map it
+        return "unknown"
     if not looked_at:
         return "unknown"
     fraction = resident / looked_at
@@ -111,12 +115,11 @@ def _resident_pages(path: Path) -> tuple[int, int]:
 
 
 def _linux_memory() -> ProcessMemory:
-    fields: dict[str, int] = {}
-    with Path("/proc/self/smaps_rollup").open(encoding="ascii") as file:
-        next(file)
-        for line in file:
-            name, value, *_ = line.split()
-            fields[name.rstrip(":")] = int(value) * 1024
+    try:
+        lines = ROLLUP.read_text(encoding="ascii").splitlines()[1:]
+    except OSError:  # kernels before 4.14 and hardened ones do not have it
+        return ProcessMemory(rss_bytes=_status_bytes("VmRSS"))
+    fields = {name: int(value) * 1024 for name, value, *_ in (line.replace(":", " ").split() for line in lines)}
     return ProcessMemory(
         rss_bytes=fields.get("Rss"),
         pss_bytes=fields.get("Pss"),

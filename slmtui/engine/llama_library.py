@@ -167,8 +167,10 @@ def devices() -> tuple[tuple[str, str, str], ...]:
 
 
 def _device_name(buffer: str) -> str:
-    """Device of a buffer type's name: CPU_Mapped, CPU_REPACK and AMX are all main memory."""
-    return "CPU" if buffer.startswith(("CPU", "AMX", "BLAS")) else buffer.removesuffix("_Host")
+    """Device of a buffer type's name: CPU_Mapped, CPU_REPACK, AMX and CUDA_Host are all main memory."""
+    if buffer.startswith(("CPU", "AMX", "BLAS")) or buffer.endswith("_Host"):
+        return "CPU"
+    return re.sub(r"_(Mapped|Private|Shared|Split)$", "", buffer)
 
 
 def _mib(figure: str) -> int:

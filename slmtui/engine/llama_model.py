@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,7 +151,7 @@ def open_model(
 
     callback = bindings.llama_progress_callback(on_progress)
     parameters.progress_callback = callback
-    model = bindings.llama_model_load_from_file(request.path.encode(), parameters)
+    model = bindings.llama_model_load_from_file(os.fsencode(request.path), parameters)
     if stopped:
         if model:
             bindings.llama_model_free(model)
@@ -171,19 +173,24 @@ def check_file(path: Path) -> None:
     Raises:
         EngineError: no file, not readable, or not a GGUF.
     """
+    shown = text.one_line(str(path))
     try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise EngineError(FailureKind.BAD_FILE, f"{shown} is a folder; name the .gguf file in it.")
+        if not stat.S_ISREG(kind):  # opening a pipe would wait for a writer
+            raise EngineError(FailureKind.BAD_FILE, f"{shown} is a device or a pipe; name a .gguf file.")
         with path.open("rb") as file:
             magic = file.read(4)
     except FileNotFoundError:
-        raise EngineError(FailureKind.BAD_FILE, f"There is no file {path}. Check the path.") from None
-    except IsADirectoryError:
-        raise EngineError(FailureKind.BAD_FILE, f"{path} is a folder; name the .gguf file in it.") from None
-    except OSError as error:
-        raise EngineError(FailureKind.BAD_FILE, f"{path} cannot be read: {error.strerror}.") from None
+        raise EngineError(FailureKind.BAD_FILE, f"There is no file {shown}. Check the path.") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = error.strerror if isinstance(error, OSError) else error
+        raise EngineError(FailureKind.BAD_FILE, f"{shown} cannot be read: {why}. Check the path.") from None
     if magic != _GGUF_MAGIC:
         raise EngineError(
             FailureKind.BAD_FILE,
-            f"{path} is not a GGUF file (it begins with {magic!r} where GGUF files begin with b'GGUF'). "
+            f"{shown} is not a GGUF file (it begins with {magic!r} where GGUF files begin with b'GGUF'). "
             "Choose a .gguf file, or download it again if it should be one.",
         )
 
@@ -214,13 +221,11 @@ def check_request(request: Load) -> None:
     Raises:
         EngineError: names the setting and its range.
     """
-    ranges = {"threads": (1, 1024), "batch": (1, 65536), "micro_batch": (1, 65536)}
-    for name, (low, high) in ranges.items():
-        if not low <= getattr(request, name) <= high:
-            raise EngineError(
-                FailureKind.BAD_REQUEST,
-                f"{name} is {getattr(request, name)}; it must be from {low} to {high}.",
-            )
+    ranges = {"threads": 1024, "threads_batch": 1024, "batch": 65536, "micro_batch": 65536}
+    for name, high in ranges.items():
+        value = getattr(request, name)
+        if value is not None and not 1 <= value <= high:
+            raise EngineError(FailureKind.BAD_REQUEST, f"{name} is {value}; it must be from 1 to {high}.")
     if request.context is not None and not 8 <= request.context <= MAXIMUM_CONTEXT:
         raise EngineError(
             FailureKind.BAD_REQUEST,
@@ -272,32 +277,43 @@ def _flash_attention(bindings: Any, name: str) -> int:
 
 
 def _load_failure(path: Path) -> tuple[FailureKind, str]:
-    why = llama_library.LOG.errors() or "llama.cpp gave no reason"
+    why, shown = _why(), text.one_line(path.name)
     if "unknown model architecture" in why:
         return (
             FailureKind.UNSUPPORTED_ARCHITECTURE,
-            f"This version of llama.cpp does not know the architecture of {path.name} ({why}). "
+            f"This version of llama.cpp does not know the architecture of {shown} ({why}). "
             "Update slmtui and llama-cpp-python, or choose another model.",
         )
     if "failed to allocate" in why or "mmap failed" in why:
         return (
             FailureKind.OUT_OF_MEMORY,
-            f"{path.name} does not fit into memory ({why}). Choose a smaller variant.",
+            f"{shown} does not fit into memory ({why}). Choose a smaller variant.",
         )
     return (
         FailureKind.BAD_FILE,
-        f"{path.name} is damaged or incomplete ({why}). Download or copy it again.",
+        f"{shown} is damaged or incomplete ({why}). Download or copy it again.",
     )
 
 
 def _context_failure(request: Load, context: int) -> tuple[FailureKind, str]:
-    why = llama_library.LOG.errors() or "llama.cpp gave no reason"
+    why = _why()
     if "requires flash_attn" in why or "flash" in why:
         return (
             FailureKind.BAD_REQUEST,
             f"A quantized V cache ({request.type_v}) needs flash attention; set it to auto or on ({why}).",
         )
+    if "does not divide" in why:
+        return (
+            FailureKind.BAD_REQUEST,
+            f"This model's heads are too small for a KV cache of {request.type_k} and {request.type_v} ({why}). "
+            "Choose f16.",
+        )
     return (
         FailureKind.OUT_OF_MEMORY,
         f"A context of {context:,} tokens cannot be created ({why}). Choose a smaller context.",
     )
+
+
+def _why() -> str:
+    """What llama.cpp logged as errors, fit for a message: it quotes file names and headers."""
+    return text.one_line(llama_library.LOG.errors()) or "llama.cpp gave no reason"

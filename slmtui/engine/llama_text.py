@@ -13,8 +13,10 @@ from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
 from slmtui.engine.template import Rendered, Renderer, TemplateError
 
-_CONTROL = 1 << 3
-_USER_DEFINED = 1 << 4
+_UNKNOWN, _CONTROL, _USER_DEFINED = 1 << 0, 1 << 3, 1 << 4
+"""Bits of `enum llama_token_attr` (llama.h)."""
+_DRAWS = 100
+"""How often to look for an ordinary token before any will do; a file may say that none is."""
 
 
 class Vocabulary:
@@ -32,7 +34,7 @@ class Vocabulary:
 
     def tokens(self, text: str, *, special: bool) -> list[int]:
         """Token ids of the text alone; with `special`, the text of control tokens becomes those tokens."""
-        data = text.encode("utf-8", "surrogatepass")
+        data = text.encode("utf-8", "replace")
         count = -self._bindings.llama_tokenize(self._vocabulary, data, len(data), None, 0, False, special)
         if count <= 0:
             return []
@@ -54,8 +56,16 @@ class Vocabulary:
         return bool(self._bindings.llama_vocab_is_eog(self._vocabulary, token))
 
     def is_control(self, token: int) -> bool:
-        """Whether the token is one that no text of a person's should become."""
-        return bool(self._bindings.llama_vocab_get_attr(self._vocabulary, token) & (_CONTROL | _USER_DEFINED))
+        """Whether the token is one that no text of a person's should become.
+
+        Tokens that the model's maker added without making them control tokens (`<think>`, runs of blanks) are text.
+        """
+        return bool(self._bindings.llama_vocab_get_attr(self._vocabulary, token) & (_CONTROL | _UNKNOWN))
+
+    def is_ordinary(self, token: int) -> bool:
+        """Whether the token is a piece of text that the vocabulary was trained to find, or a byte."""
+        special = _CONTROL | _UNKNOWN | _USER_DEFINED
+        return not self._bindings.llama_vocab_get_attr(self._vocabulary, token) & special
 
     def written(self, token: int | None) -> str:
         """A token as the vocabulary writes it ("<s>"), for templates; empty for none."""
@@ -77,15 +87,8 @@ class Vocabulary:
 
 
 def prompt_tokens(vocabulary: Vocabulary, text: str) -> list[int]:
-    """Token ids of a raw prompt, in which control tokens may be written out.
-
-    Raises:
-        EngineError: the prompt has no tokens.
-    """
-    tokens = vocabulary.with_bos(vocabulary.tokens(text, special=True))
-    if not tokens:
-        raise EngineError(FailureKind.BAD_REQUEST, "The prompt is empty; write something.")
-    return tokens
+    """Token ids of a raw prompt, in which control tokens may be written out; none for a prompt of nothing."""
+    return vocabulary.with_bos(vocabulary.tokens(text, special=True))
 
 
 def conversation_tokens(
@@ -126,9 +129,11 @@ def _separated(vocabulary: Vocabulary, rendered: Rendered, messages: Sequence[Me
                     "rewrites messages, so they cannot be told apart. Remove them from the message.",
                 )
         return whole
-    apart = [token for piece, foreign in rendered.pieces for token in vocabulary.tokens(piece, special=not foreign)]
-    controls = [list(filter(vocabulary.is_control, tokens)) for tokens in (whole, apart)]
-    return whole if controls[0] == controls[1] else apart
+    literals = [piece for piece, foreign in rendered.pieces if not foreign]
+    controls = [token for piece in literals for token in vocabulary.tokens(piece, special=True)]
+    if list(filter(vocabulary.is_control, controls)) == list(filter(vocabulary.is_control, whole)):
+        return whole
+    return [token for piece, foreign in rendered.pieces for token in vocabulary.tokens(piece, special=not foreign)]
 
 
 class TokenSource:
@@ -146,7 +151,9 @@ class TokenSource:
         return drawn
 
     def _draw(self) -> int:
-        while True:
+        token = 0
+        for _ in range(_DRAWS):
             token = self._random.randrange(self._vocabulary.size)
-            if not self._vocabulary.is_control(token):
-                return token
+            if self._vocabulary.is_ordinary(token):
+                break
+        return token

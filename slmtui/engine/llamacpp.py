@@ -133,6 +133,8 @@ class LlamaCpp:
             text, tokens = request.prompt, prompt_tokens(vocabulary, request.prompt)
         else:
             text, tokens = conversation_tokens(vocabulary, self._renderer, request.messages)
+        if not tokens:
+            raise EngineError(FailureKind.BAD_REQUEST, "The prompt is empty; write something.")
         size = self._bindings.llama_n_ctx(opened.context)
         if len(tokens) >= size:
             raise EngineError(
@@ -146,7 +148,7 @@ class LlamaCpp:
         writer = AnswerWriter(emit, accepted_s, StopMatcher(request.stop))
         prefill_s: float | None = None
         try:
-            prefill_s = self._prefill(tokens[cached:], emit, min(opened.request.micro_batch, size))
+            prefill_s = self._prefill(tokens[cached:], emit, self._bindings.llama_n_ubatch(opened.context))
             reason = self._decode(sampling, writer, ignore_end=request.ignore_end)
         except CancelledError:
             reason = StopReason.CANCELLED
@@ -159,11 +161,14 @@ class LlamaCpp:
         limit = min(len(self._cached), len(tokens) - 1)
         while shared < limit and self._cached[shared] == tokens[shared]:
             shared += 1
-        if shared and not self._bindings.llama_memory_seq_rm(self._memory(), 0, shared, -1):
-            shared = 0  # recurrent and some sliding-window models cannot forget a part
-        if not shared:
-            self._clear()
-        self._cached = self._cached[:shared]
+        self._shorten(shared)
+
+    def _shorten(self, length: int) -> None:
+        """Keep the first `length` tokens of the cache, or none."""
+        if length and self._bindings.llama_memory_seq_rm(self._memory(), 0, length, -1):
+            self._cached = self._cached[:length]
+        else:
+            self._clear()  # recurrent and some sliding-window models cannot forget a part
 
     def _prefill(self, tokens: list[int], emit: Emit | None, batch: int) -> float:
         """Evaluate the tokens in batches and return the seconds until the engine is idle again."""
@@ -218,14 +223,7 @@ class LlamaCpp:
     def measure(self, request: Measure, emit: Emit) -> Done:
         """See `backends.Backend.measure`; batches, tokens and synchronization are those of llama-bench."""
         opened, vocabulary = self._ready()
-        size = self._bindings.llama_n_ctx(opened.context)
-        needed = request.depth + max(request.prompt_tokens, request.generated_tokens)
-        if needed > size:
-            raise EngineError(
-                FailureKind.CONTEXT_FULL,
-                f"This shape needs a context of {needed:,} tokens and the model was loaded with {size:,}. "
-                "Load it with a larger context, or measure less.",
-            )
+        _check_shape(request, self._bindings.llama_n_ctx(opened.context))
         draw = TokenSource(vocabulary, request.seed)
         try:
             for _ in range(request.repetitions):
@@ -273,11 +271,9 @@ class LlamaCpp:
 
     def _rewind(self, depth: int, draw: TokenSource) -> None:
         """Go back to `depth` tokens in the context."""
-        if depth and self._bindings.llama_memory_seq_rm(self._memory(), 0, depth, -1):
-            self._cached = self._cached[:depth]
-            return
-        self._clear()
-        self._prefill(draw.tokens(depth, first=True), None, self._bindings.llama_n_batch(self._context()))
+        self._shorten(depth)
+        if len(self._cached) < depth:
+            self._prefill(draw.tokens(depth, first=True), None, self._bindings.llama_n_batch(self._context()))
 
     def _timed_decode(
         self, request: Measure, draw: TokenSource, emit: Emit, accepted: float
@@ -319,7 +315,7 @@ class LlamaCpp:
                 raise CancelledError
             return
         if code == _ABORTED:
-            self._clear()  # how much of an aborted batch is in the cache is unknown
+            self._shorten(len(self._cached))  # how much of an aborted batch is in the cache is unknown
             raise CancelledError
         if code == 1:
             raise EngineError(FailureKind.CONTEXT_FULL, "The context is full. Load the model with a larger one.")
@@ -341,3 +337,21 @@ class LlamaCpp:
 
     def _memory(self) -> Any:
         return self._bindings.llama_get_memory(self._context())
+
+
+def _check_shape(request: Measure, size: int) -> None:
+    """Refuse what does not fit into a context of `size` tokens.
+
+    Raises:
+        EngineError: names the figure.
+    """
+    for name in ("prompt_tokens", "generated_tokens", "depth", "repetitions"):
+        if getattr(request, name) < 0:
+            raise EngineError(FailureKind.BAD_REQUEST, f"{name} is {getattr(request, name)}; it must be 0 or more.")
+    needed = request.depth + max(request.prompt_tokens, request.generated_tokens)
+    if needed > size:
+        raise EngineError(
+            FailureKind.CONTEXT_FULL,
+            f"This shape needs a context of {needed:,} tokens and the model was loaded with {size:,}. "
+            "Load it with a larger context, or measure less.",
+        )

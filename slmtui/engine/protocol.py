@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from slmtui.core.chat import Message
@@ -86,8 +88,14 @@ _events: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 def encode(document: Request | msgspec.Struct) -> bytes:
-    """One line, its line break included."""
-    return _encoder.encode(document) + b"\n"
+    """One line, its line break included.
+
+    Bytes of a file name that are not UTF-8 are lone surrogates in Python; they survive the way.
+    """
+    try:
+        return _encoder.encode(document) + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(document)).encode() + b"\n"
 
 
 def decode_request(line: bytes) -> AnyRequest:
@@ -96,7 +104,11 @@ def decode_request(line: bytes) -> AnyRequest:
     Raises:
         msgspec.DecodeError: the line is not JSON or not a request.
     """
-    return _requests.decode(line)
+    try:
+        return _requests.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        request: AnyRequest = msgspec.convert(_with_surrogates(line), AnyRequest)
+        return request
 
 
 def decode_event(line: bytes) -> AnyEvent:
@@ -105,4 +117,20 @@ def decode_event(line: bytes) -> AnyEvent:
     Raises:
         msgspec.DecodeError: the line is not JSON or not an event.
     """
-    return _events.decode(line)
+    try:
+        return _events.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        event: AnyEvent = msgspec.convert(_with_surrogates(line), AnyEvent)
+        return event
+
+
+def _with_surrogates(line: bytes) -> object:
+    """What the line says; msgspec itself refuses lone surrogates.
+
+    Raises:
+        msgspec.DecodeError: the line is not JSON.
+    """
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise msgspec.DecodeError(f"not JSON: {error}") from None

@@ -22,14 +22,12 @@ from typing import Any
 
 import msgspec
 
-from slmtui.core.machine import EngineState
+from slmtui.core.machine import LLAMA_PACKAGE, EngineState
 
 PATIENCE_S = 60.0
-REINSTALL = (
-    'CFLAGS=-fno-dse CXXFLAGS=-fno-dse pip install --force-reinstall --no-cache-dir "llama-cpp-python>=0.3.36,<0.3.37"'
-)
+REINSTALL = f'CFLAGS=-fno-dse CXXFLAGS=-fno-dse pip install --force-reinstall --no-cache-dir "{LLAMA_PACKAGE}"'
 """The build that keeps AMX and is right with GCC 12."""
-TRIAL_COMMAND = (sys.executable, "-m", "slmtui.engine.trial")
+TRIAL_COMMAND = (sys.executable, "-P", "-m", "slmtui.engine.trial")
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +38,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     decoded: tuple[int, ...] = ()
     """Batch sizes that worked."""
     error: str | None = None
+    crashed: bool = False
+    """Whether it died of something that will happen again, not of a busy machine or a missing file."""
 
 
 async def engine_state(
@@ -47,7 +47,8 @@ async def engine_state(
 ) -> EngineState:
     """State of llama.cpp here, tried once for each engine build and machine (`key`), remembered in `cache`.
 
-    `model` is a quantized GGUF file. A cache that is damaged or cannot be written is ignored.
+    `model` is a quantized GGUF file. A cache that is damaged or cannot be written is ignored. An engine that does
+    not work at all is tried again the next time.
     """
     version = _version()
     if version is None:
@@ -60,8 +61,9 @@ async def engine_state(
     known = _remembered(cache, key)
     if known is not None:
         return known
-    state = await _try(version, model, command)
-    _remember(cache, key, state)
+    state, lasting = await _try(version, model, command)
+    if lasting:
+        _remember(cache, key, state)
     return state
 
 
@@ -83,30 +85,22 @@ def _version() -> str | None:
         return None
 
 
-async def _try(version: str, model: Path, command: Sequence[str]) -> EngineState:
+async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[EngineState, bool]:
+    """The state, and whether another trial would come to the same."""
     usual = await _run([*command, str(model)])
+    sound = EngineState(name="llama.cpp", version=version, devices=usual.devices, build=usual.build, trial="sound")
     if usual.decoded == (1, 8):
-        return EngineState(name="llama.cpp", version=version, devices=usual.devices, build=usual.build, trial="sound")
+        return sound, True
     plain = await _run([*command, str(model), "--plain-buffers"])
-    devices, build = plain.devices or usual.devices, plain.build or usual.build
+    seen = msgspec.structs.replace(sound, devices=plain.devices or usual.devices, build=plain.build or usual.build)
     if plain.decoded == (1, 8):
-        return EngineState(
-            name="llama.cpp",
-            version=version,
-            devices=devices,
-            build=build,
-            trial="plain buffers only",
-            advice=f"This build of llama.cpp fails on quantized models ({usual.error}), so slmtui loads them without "
-            f"repacked weights, which is slower. A sound build: {REINSTALL}",
+        advice = (
+            f"This build of llama.cpp fails on quantized models ({usual.error}), so slmtui loads them without "
+            f"repacked weights, which is slower. A sound build: {REINSTALL}"
         )
-    return EngineState(
-        name="llama.cpp",
-        version=version,
-        devices=devices,
-        build=build,
-        trial="unusable",
-        advice=f"This build of llama.cpp does not work on this machine ({plain.error}). Install another: {REINSTALL}",
-    )
+        return msgspec.structs.replace(seen, trial="plain buffers only", advice=advice), usual.crashed
+    advice = f"This build of llama.cpp does not work on this machine ({plain.error}). Install another: {REINSTALL}"
+    return msgspec.structs.replace(seen, trial="unusable", advice=advice), False
 
 
 async def _run(command: Sequence[str]) -> Trial:
@@ -121,10 +115,12 @@ async def _run(command: Sequence[str]) -> Trial:
     try:
         output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         return Trial(error=f"no answer within {PATIENCE_S:.0f} s")
-    said: dict[str, Any] = {"decoded": []}
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    said: dict[str, Any] = {"decoded": [], "crashed": process.returncode not in (0, 1)}
     for line in output.decode("utf-8", "replace").splitlines():
         with contextlib.suppress(json.JSONDecodeError):
             document = json.loads(line)

@@ -22,6 +22,7 @@ from slmtui.engine import backends, protocol
 from slmtui.engine.gauge import Gauge
 
 _LOG_TAIL_BYTES = 2000
+_BROKEN_PROTOCOL = 2
 
 
 class Worker:
@@ -37,6 +38,7 @@ class Worker:
         self._engine = ""
         self._running: int | None = None
         self._cancelled: set[int] = set()
+        self._ending = False
 
     def run(self) -> int:
         """Serve until `Shutdown`; a closed input means that the app is gone and ends the process at once."""
@@ -51,14 +53,26 @@ class Worker:
         return 0
 
     def _read(self) -> None:
-        for line in self._requests:
-            accepted_s = time.perf_counter()
-            request = protocol.decode_request(line)
-            if isinstance(request, protocol.Cancel | protocol.Shutdown):
-                self._cancel(request.number or self._running)
-            if not isinstance(request, protocol.Cancel):
+        code = _BROKEN_PROTOCOL
+        try:
+            for line in self._requests:
+                self._accept(protocol.decode_request(line), time.perf_counter())
+            code = 0
+        except msgspec.DecodeError as error:
+            os.write(2, f"not a request: {error}\n".encode("utf-8", "replace"))
+        finally:
+            os._exit(code)  # native code may run on the other thread for a long time yet
+
+    def _accept(self, request: protocol.AnyRequest, accepted_s: float) -> None:
+        match request:
+            case protocol.Cancel():
+                self._cancel(request.number)
+            case protocol.Shutdown():
+                self._ending = True
+                self._cancel(self._running)
                 self._waiting.put((request, accepted_s))
-        os._exit(0)  # native code may run on the other thread for a long time yet
+            case _:
+                self._waiting.put((request, accepted_s))
 
     def _cancel(self, number: int | None) -> None:
         with self._state_lock:
@@ -100,7 +114,7 @@ class Worker:
         with self._state_lock:
             self._running = request.number
             self._backend.reset()
-            if request.number in self._cancelled:
+            if self._ending or request.number in self._cancelled:
                 self._backend.cancel()
             self._cancelled.clear()
         return self._backend

@@ -100,14 +100,14 @@ def export(session: Session, measurements: Sequence[Measurement], file_format: s
             f"session {session.id} holds no measurement, so there is nothing to export; "
             "chat with a model or run a benchmark first"
         )
-    path = path.expanduser().absolute()
-    if path.is_dir():
-        path = path / f"slmtui-{session.id}.{file_format}"
+    content = encode(session, measurements)
     try:
-        write_atomically(path, encode(session, measurements))
-    except OSError as error:
-        why = "its folder does not exist" if not path.parent.is_dir() else error.strerror
-        raise ExportError(f"can't write {one_line(str(path))}: {why}; choose another path") from error
+        path = path.expanduser().absolute()
+        if path.is_dir():
+            path = path / f"slmtui-{session.id}.{file_format}"
+        write_atomically(path, content)
+    except (OSError, RuntimeError) as error:
+        raise ExportError(f"can't write {one_line(str(path))}: {_why(error, path)}; choose another path") from error
     return path
 
 
@@ -119,6 +119,16 @@ def frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
     names = list(rows[0]) if rows else []
     columns = {name: pd.array([each[name] for each in rows], dtype=_dtype(name)) for name in names}
     return pd.DataFrame(columns)
+
+
+def _why(error: OSError | RuntimeError, path: Path) -> str:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return f"there is no folder {one_line(str(path.parent))}"
+        case OSError():
+            return error.strerror or str(error)
+        case _:  # pathlib knows no home folder for ~name
+            return str(error)
 
 
 def _dtype(name: str) -> Literal["string", "Int64", "boolean", "Float64"]:

@@ -61,6 +61,11 @@ class LoadedModel:
         return self.load_s is not None and self._client is not None and self._client.alive
 
     @property
+    def busy(self) -> bool:
+        """Whether a request runs."""
+        return self._client is not None and self._client.busy
+
+    @property
     def pid(self) -> int | None:
         """Process id of the worker; None before it was started."""
         return self._client.pid if self._client else None
@@ -87,6 +92,7 @@ class LoadedModel:
 
     async def load(self, *, inspect_only: bool = False) -> AsyncGenerator[AnyEvent]:
         """Start the worker and load the model, ending with `Loaded` (or `Inspected`), `Failed` or a cancel."""
+        self.load_s = None
         self._load = await self.services.load_request(self.model, self.options, inspect_only=inspect_only)
         if self._client is None or not self._client.alive:
             self._client = await WorkerClient.start(self.services.worker_log())

@@ -9,6 +9,7 @@ import os
 import platform
 import secrets
 import tempfile
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +21,7 @@ import msgspec
 from slmtui import __version__
 from slmtui.core.catalog import LocalModel, ModelCard
 from slmtui.core.events import Failed, Inspected, Timing
-from slmtui.core.machine import Machine, Memory, gpu_advice
+from slmtui.core.machine import Machine, Memory
 from slmtui.core.measurement import Environment, Kind, Measurement, Session
 from slmtui.engine import trial
 from slmtui.engine.protocol import Load
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from slmtui.lab.loaded import LoadedModel, LoadOptions
 
 TRIAL_MODEL = "pocket-5m-Q4_K_M.gguf"
+_MAIN_MEMORY = ("CPU", "BLAS")
+"""Beginnings of the names of llama.cpp's devices that need no offloading."""
 RESERVE_BYTES = 256 * 1024 * 1024
 """Memory that a model may not take: the worker itself and what the system needs to stay responsive."""
 
@@ -61,7 +64,7 @@ class Services:
     session: Session | None = None
     """The running session, once something was measured."""
     _machine: asyncio.Task[Machine] | None = None
-    _inspected: dict[tuple[str, int | None], Inspected] = field(default_factory=dict)
+    _inspected: dict[tuple[str, tuple[int, int], int | None], Inspected] = field(default_factory=dict)
 
     @classmethod
     def open(cls, *, strict: bool) -> Services:
@@ -98,8 +101,7 @@ class Services:
         await asyncio.gather(*(loaded.close() for loaded in list(self.loaded)))
         if self._machine is not None and not self._machine.done():
             self._machine.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._machine
+            await asyncio.gather(self._machine, return_exceptions=True)
         if self.session is not None:
             with contextlib.suppress(StoreError):
                 await asyncio.to_thread(self.store.end_session, self.session.id)
@@ -146,16 +148,17 @@ class Services:
         """Facts from the file's header and the exact memory it would take, by a dry run in a worker."""
         from slmtui.lab.loaded import LoadedModel, LoadOptions
 
-        key = (str(model.path), context)
+        key = (str(model.path), _stamp(model.path), context)
         if key in self._inspected:
             return self._inspected[key]
         probe = LoadedModel(self, model, LoadOptions(context=context))
         try:
-            async for event in probe.load(inspect_only=True):
-                if isinstance(event, Inspected):
-                    self._inspected[key] = event
-                if isinstance(event, Inspected | Failed):
-                    return event
+            async with aclosing(probe.load(inspect_only=True)) as events:
+                async for event in events:
+                    if isinstance(event, Inspected):
+                        self._inspected[key] = event
+                    if isinstance(event, Inspected | Failed):
+                        return event
         finally:
             await probe.close()
         raise AssertionError("a request always ends with an ending")
@@ -179,10 +182,7 @@ class Services:
             self.paths.cache / "trial.json",
             f"{machine.cpu.name} {platform.node()}",
         )
-        machine = msgspec.structs.replace(machine, engines=(state,))
-        advice = gpu_advice(machine)
-        notes = tuple(filter(None, (*machine.notes, state.advice, advice)))
-        return msgspec.structs.replace(machine, notes=tuple(dict.fromkeys(notes)))
+        return msgspec.structs.replace(machine, engines=(state,))
 
     async def memory_now(self) -> Memory:
         """Main memory as it is now."""
@@ -202,7 +202,7 @@ class Services:
         """How to load this model on this machine."""
         machine = await self.machine()
         state = next((engine for engine in machine.engines if engine.name == "llama.cpp"), None)
-        gpu = any(not device.startswith("CPU") for device in state.devices) if state else False
+        gpu = any(not device.startswith(_MAIN_MEMORY) for device in state.devices) if state else False
         available = (await self.memory_now()).available_bytes if options.check_memory else None
         return Load(
             path=str(model.path),
@@ -325,6 +325,15 @@ class Services:
 def prompt_sha256(text: str) -> str:
     """What stands for a prompt in an export: the text itself may be private."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change, which tell a file from the one that replaced it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _drop_old_logs(folder: Path, keep: int = 50) -> None:

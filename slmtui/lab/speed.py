@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -72,7 +71,7 @@ class CellRunning(msgspec.Struct, frozen=True):
 
 
 class CellProgress(msgspec.Struct, frozen=True):
-    """A live event (`Prefilled`, `Tokens` without text, `MemorySampled`) of the running cell."""
+    """A live event (`Prefilled`, `Tokens` without text, `Repeated`, `MemorySampled`) of the running cell."""
 
     cell: Cell
     event: AnyEvent
@@ -172,6 +171,8 @@ class _Bench:
         return max(256, -(-needed // 256) * 256)
 
     async def _load(self, cell: Cell, loaded: LoadedModel) -> AsyncGenerator[BenchEvent]:
+        if self.stopped:
+            return
         yield CellLoading(cell, 0.0)
         async with aclosing(self._stoppable(loaded, loaded.load())) as events:
             async for event in events:
@@ -244,6 +245,7 @@ class _Bench:
             async for event in events:
                 match event:
                     case Repeated(timing=timing):
+                        yield CellProgress(cell, event)
                         yield timing
                     case Failed():
                         yield self._give_up(cell, event)
@@ -262,14 +264,17 @@ class _Bench:
             await loaded.cancel()
 
         watcher = asyncio.create_task(cancel_on_stop())
+        late = False
         try:
             async with aclosing(stream):
                 async for event in stream:
+                    if self.stopped and not late:  # the wish may have come before the worker was busy
+                        await loaded.cancel()
+                        late = True
                     yield event
         finally:
             watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
+            await asyncio.gather(watcher, return_exceptions=True)
 
 
 def rotated(items: Sequence[_Item], by: int) -> list[_Item]:

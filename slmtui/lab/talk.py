@@ -85,7 +85,7 @@ class Seat:
 
 
 async def ask_all(
-    seats: Sequence[Seat], text: str, sampling: Sampling, order: Order = "in turn"
+    seats: Sequence[Seat], text: str, sampling: Sampling, order: Order = "in turn", *, raw: bool = False
 ) -> AsyncGenerator[tuple[Seat, AnyEvent]]:
     """Send one prompt to all seats and yield each event with its seat.
 
@@ -96,11 +96,12 @@ async def ask_all(
         sampling = msgspec.structs.replace(sampling, seed=random.getrandbits(32))
     if order == "in turn" or len(seats) < 2:
         for seat in seats:
-            async with aclosing(seat.ask(text, sampling)) as stream:
+            async with aclosing(seat.ask(text, sampling, raw=raw)) as stream:
                 async for event in stream:
                     yield seat, event
         return
-    async with aclosing(_merged([(seat, seat.ask(text, sampling, together=True)) for seat in seats])) as merged:
+    streams = [(seat, seat.ask(text, sampling, together=True, raw=raw)) for seat in seats]
+    async with aclosing(_merged(streams)) as merged:
         async for item in merged:
             yield item
 

@@ -17,7 +17,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         OSError: the folder is missing or can't be written, the disk is full, or `path` is a folder. The old
             file is untouched then and nothing is left beside it.
     """
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     partial = target.with_name(f".slmtui-{secrets.token_hex(8)}.tmp")
     content = data.encode() if isinstance(data, str) else data
     try:

@@ -65,9 +65,11 @@ def memory_now(root: Path = Path("/")) -> Memory:
 
 def load_average() -> float | None:
     """Runnable processes over the last minute; None on Windows, which keeps no such figure."""
+    if not hasattr(os, "getloadavg"):
+        return None
     try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
+        return float(os.getloadavg()[0])
+    except OSError:
         return None
 
 
@@ -75,11 +77,12 @@ def temperature_c() -> float | None:
     """The hottest processor sensor in degrees Celsius; None None without one, as on macOS and Windows."""
     import psutil
 
-    try:
-        readings = psutil.sensors_temperatures()
-    except (AttributeError, OSError):
+    if not hasattr(psutil, "sensors_temperatures"):
         return None
-    return hottest(readings)
+    try:
+        return hottest(psutil.sensors_temperatures())
+    except OSError:
+        return None
 
 
 def hottest(readings: Mapping[str, Sequence[_Reading]]) -> float | None:

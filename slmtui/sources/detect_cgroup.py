@@ -70,11 +70,8 @@ def _groups(root: Path, controller: str, *, version: int) -> Iterator[Path]:
     if path is None:
         return
     mount = root / "sys/fs/cgroup"
-    if version == 2:
-        candidates = (mount / "unified", mount)
-    else:
-        candidates = (mount / controller, mount / f"{controller},cpuacct")
-    folder = next((candidate for candidate in candidates if candidate.is_dir()), None)
+    names = ("unified", "") if version == 2 else (controller, f"{controller},cpuacct")
+    folder = next((mount / name for name in names if (mount / name).is_dir()), None)
     parts = [part for part in PurePosixPath(path).parts if part not in {"/", ".."}]
     for depth in range(len(parts), -1, -1):
         if folder is not None:

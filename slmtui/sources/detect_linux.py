@@ -58,7 +58,7 @@ def processor(root: Path = Path("/")) -> Cpu:
         physical_cores=len(set(siblings.values())) or _physical_by_record(facts, logical),
         logical_cores=logical,
         performance_cores=_performance_cores(root, siblings),
-        usable_cores=usable_cores(root, len(os.sched_getaffinity(0))),
+        usable_cores=usable_cores(root, allowed_cores() or logical or 1),
         instruction_sets=instruction_sets((facts.get("flags") or facts.get("Features") or "").split()),
     )
 
@@ -87,6 +87,11 @@ def cpuinfo_record(root: Path = Path("/")) -> dict[str, str]:
     except OSError:
         return {}
     return record
+
+
+def allowed_cores() -> int | None:
+    """Logical cores that affinity leaves to this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def usable_cores(root: Path, allowed: int) -> int:

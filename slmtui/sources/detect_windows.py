@@ -29,13 +29,14 @@ def quick() -> Machine:
     """What the registry and psutil tell."""
     values = _registry(_CPU_KEY)
     logical = psutil.cpu_count()
+    process = psutil.Process()
     environment = os.environ
     cpu = Cpu(
         name=one_line(str(values.get("ProcessorNameString") or "")) or None,
         architecture=environment.get("PROCESSOR_ARCHITEW6432") or environment.get("PROCESSOR_ARCHITECTURE"),
         physical_cores=psutil.cpu_count(logical=False),
         logical_cores=logical,
-        usable_cores=len(psutil.Process().cpu_affinity()) or logical,
+        usable_cores=len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else logical,
     )
     return Machine(cpu=cpu, memory=memory(), system=_system())
 

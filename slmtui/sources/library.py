@@ -49,9 +49,7 @@ def read_catalog(path: Path | None = None) -> tuple[ModelCard, ...]:
     except OSError as error:
         raise CatalogError(f"can't read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise CatalogError(
-            f"{path} is not TOML: {error}; correct that place or install slmtui again"
-        ) from error
+        raise CatalogError(f"{path} is not TOML: {error}; correct that place or install slmtui again") from error
     return parse_catalog(document, str(path))
 
 
@@ -90,16 +88,12 @@ def find_model(spec: str, cards: Sequence[ModelCard], folders: Iterable[str | Pa
     if _holds(path.is_file):
         return _named_file(path, cards)
     local = local_models(cards, folders)
-    named = [
-        m for m in local if m.card is None and spec.lower() in (m.path.name.lower(), m.path.stem.lower())
-    ]
+    named = [m for m in local if m.card is None and spec.lower() in (m.path.name.lower(), m.path.stem.lower())]
     if len(named) == 1:
         return named[0]
     if named:
         paths = ", ".join(str(model.path) for model in named)
-        raise UnknownModelError(
-            f"{one_line(spec)} could be any of {paths}; give the path of the one you mean"
-        )
+        raise UnknownModelError(f"{one_line(spec)} could be any of {paths}; give the path of the one you mean")
     if _looks_like_path(spec):
         raise UnknownModelError(_missing_file(path))
     raise UnknownModelError(_unknown(spec, cards, local))
@@ -252,9 +246,7 @@ def _absolute(path: str) -> Path:
 
 def _looks_like_path(spec: str) -> bool:
     separators = [os.sep, os.altsep] if os.altsep else [os.sep]
-    return (
-        spec.lower().endswith(".gguf") or any(s in spec for s in separators) or _holds(_absolute(spec).is_dir)
-    )
+    return spec.lower().endswith(".gguf") or any(s in spec for s in separators) or _holds(_absolute(spec).is_dir)
 
 
 def _missing_file(path: Path) -> str:
@@ -280,9 +272,7 @@ def _unknown(spec: str, cards: Sequence[ModelCard], local: Sequence[LocalModel])
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(spec.lower(), by_lower, n=3)
     meant = f"did you mean {_listed([by_lower[name] for name in close])}? " if close else ""
-    return (
-        f"no model is called {shorten(one_line(spec), 80)}; {meant}{_SEE}; a .gguf file is named by its path"
-    )
+    return f"no model is called {shorten(one_line(spec), 80)}; {meant}{_SEE}; a .gguf file is named by its path"
 
 
 def _listed(names: Sequence[str]) -> str:

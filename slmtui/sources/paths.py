@@ -99,9 +99,7 @@ def ensure_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise PathError(
-            f"can't make the folder {folder}: a file of that name is in the way; {_WAY_OUT}"
-        ) from error
+        raise PathError(f"can't make the folder {folder}: a file of that name is in the way; {_WAY_OUT}") from error
     except OSError as error:
         raise PathError(f"can't make the folder {folder}: {error.strerror}; {_WAY_OUT}") from error
     try:
@@ -117,6 +115,4 @@ def _expanded(home: str) -> Path:
     try:
         return Path(home).expanduser().absolute()
     except RuntimeError as error:
-        raise PathError(
-            f"SLMTUI_HOME is {home}, and that user has no home folder here; {_WAY_OUT}"
-        ) from error
+        raise PathError(f"SLMTUI_HOME is {home}, and that user has no home folder here; {_WAY_OUT}") from error

@@ -21,9 +21,7 @@ def theme_files() -> list[Path]:
     """
     files = sorted(_shipped("themes").glob("*.toml"))
     if not files:
-        raise ResourceError(
-            f"no theme in {_shipped('themes')}: the installation is damaged; install slmtui again"
-        )
+        raise ResourceError(f"no theme in {_shipped('themes')}: the installation is damaged; install slmtui again")
     return files
 
 

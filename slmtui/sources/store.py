@@ -46,7 +46,7 @@ class Store:
         """Open the database at `path`, making it and its folder where they are missing.
 
         Raises:
-            StoreError: it can't be made or written, is no database of slmtui, or was made by a newer slmtui.
+            StoreError: it can't be made or opened, is no database of slmtui, or was made by a newer slmtui.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +75,15 @@ class Store:
         return cls(connection, path)
 
     def start_session(self, environment: Environment) -> Session:
-        """Begin a session, whose row is written with its first measurement."""
+        """Begin a session, whose row is written with its first measurement.
+
+        Raises:
+            StoreError: the store can only be read, so measuring would be in vain.
+        """
         now = datetime.now(UTC)
-        with self._reading() as connection:
+        with self._writing() as connection:
+            # SQLite opens a read-only file without complaint; only a statement that may write asks.
+            connection.execute("DELETE FROM session WHERE id = ''")
             while True:
                 identity = f"{now:%Y%m%d-%H%M}-{secrets.token_hex(2)}"
                 taken = connection.execute("SELECT 1 FROM session WHERE id = ?", (identity,)).fetchone()
@@ -90,9 +96,7 @@ class Store:
     def end_session(self, session_id: str) -> None:
         """Note that the session has ended; one without measurements leaves nothing behind."""
         with self._writing() as connection:
-            connection.execute(
-                "UPDATE session SET ended_at = ? WHERE id = ?", (_iso(datetime.now(UTC)), session_id)
-            )
+            connection.execute("UPDATE session SET ended_at = ? WHERE id = ?", (_iso(datetime.now(UTC)), session_id))
             self._running.pop(session_id, None)
 
     def rename_session(self, session_id: str, name: str) -> None:
@@ -187,9 +191,7 @@ class Store:
     def measurements(self, session_id: str) -> tuple[Measurement, ...]:
         """The session's repetitions in the order in which they were measured; none for an unknown session."""
         with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT record FROM measurement WHERE session = ? ORDER BY seq", (session_id,)
-            )
+            rows = connection.execute("SELECT record FROM measurement WHERE session = ? ORDER BY seq", (session_id,))
             return tuple(self._measurement(record) for (record,) in rows)
 
     def latest_speed(self) -> dict[str, tuple[float | None, float | None]]:
@@ -197,9 +199,7 @@ class Store:
 
         Cells that ran together with other models do not count: they say little about the model alone.
         """
-        newest = (
-            "SELECT MAX(seq) AS seq FROM measurement WHERE kind = 'bench' AND NOT together GROUP BY model"
-        )
+        newest = "SELECT MAX(seq) AS seq FROM measurement WHERE kind = 'bench' AND NOT together GROUP BY model"
         query = (
             f"SELECT m.record FROM measurement AS m JOIN measurement AS n ON n.seq IN ({newest})"
             " AND m.model = n.model AND m.session = n.session AND m.cell = n.cell"
@@ -252,9 +252,7 @@ class Store:
                     connection.execute("ROLLBACK")
                 raise
 
-    def _described(
-        self, connection: sqlite3.Connection, rows: Sequence[tuple[str, ...]]
-    ) -> tuple[Session, ...]:
+    def _described(self, connection: sqlite3.Connection, rows: Sequence[tuple[str, ...]]) -> tuple[Session, ...]:
         models: dict[str, list[str]] = {}
         counts: dict[str, int] = {}
         only = (rows[0][0],) if len(rows) == 1 else ()

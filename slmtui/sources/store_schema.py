@@ -49,9 +49,7 @@ class StoreError(RuntimeError):
     """The store can't do what was asked; the message names the file or session and says what to do."""
 
 
-def prepare(
-    connection: sqlite3.Connection, path: Path | None, steps: Sequence[Sequence[str]] = STEPS
-) -> None:
+def prepare(connection: sqlite3.Connection, path: Path | None, steps: Sequence[Sequence[str]] = STEPS) -> None:
     """Check that the database is ours, switch on write-ahead logging, and bring its tables up to date.
 
     Raises:
@@ -115,9 +113,7 @@ def explained(error: sqlite3.Error | StoreError, path: Path | None) -> StoreErro
 def _refuse_foreign(connection: sqlite3.Connection, path: Path | None) -> None:
     (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     if tables and _number(connection, "application_id") != APPLICATION_ID:
-        raise StoreError(
-            f"{path} is another program's database; move it away, or set SLMTUI_HOME to another folder"
-        )
+        raise StoreError(f"{path} is another program's database; move it away, or set SLMTUI_HOME to another folder")
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 from textual import on, work
 from textual.app import App, SystemCommand
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -52,12 +53,29 @@ def _sessions() -> Screen[None]:
     return SessionsScreen()
 
 
-class SlmtuiApp(App[int]):
+class SlmtuiApp(App[int], inherit_bindings=False):
     """Small language models on this machine, side by side."""
 
     TITLE = "slmtui"
     CSS_PATH = "app.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+    DEFAULT_CSS = """
+    .sheet {
+        width: 72;
+        max-width: 100%;
+        height: auto;
+        max-height: 100%;
+        padding: 1 2;
+        background: $surface;
+        border: round $border;
+        border-title-color: $foreground;
+        border-title-style: bold;
+        border-subtitle-color: $text-muted;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("app"),
+        Binding("ctrl+c", "help_quit", show=False, system=True),
+    ]
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "models": _models,
         "chat": _chat,
@@ -135,12 +153,21 @@ class SlmtuiApp(App[int]):
 
     async def action_quit(self) -> None:
         """End every worker, then leave; the terminal is restored by Textual."""
-        self.workers.cancel_all()
-        await self.services.close()
+        await self._end_all()
         self.exit(0)
 
     async def on_unmount(self) -> None:
         """End every worker in whatever way the app ended."""
+        await self._end_all()
+
+    async def _end_all(self) -> None:
+        """Stop what the app does, wait until it has put its things in order, and end the models' workers."""
+        tasks = tuple(self.workers)
+        for task in tasks:
+            # A second cancel would interrupt a task that is about to end its model's process.
+            if not task.is_cancelled:
+                task.cancel()
+        await asyncio.gather(*(task.wait() for task in tasks), return_exceptions=True)
         await self.services.close()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
@@ -148,7 +175,9 @@ class SlmtuiApp(App[int]):
         here = self._place(screen)
         for command in COMMANDS:
             target: DOMNode = self if command.place == "app" else screen
-            if command.place in ("app", here) and target.check_action(_name(command.action), ()):
+            if command.action == "command_palette" or command.place not in ("app", here):
+                continue
+            if target.check_action(_name(command.action), ()):
                 run = partial(self.run_action, command.action, target)
                 yield SystemCommand(command.title, command.help, run)
         save = partial(self.set_timer, 0.1, self.deliver_screenshot)

@@ -8,12 +8,15 @@ from textual.screen import Screen
 
 from slmtui.core.catalog import LocalModel
 from slmtui.lab.services import Services
-from slmtui.ui.commands import Place
+from slmtui.ui.commands import Place, commands_of
 
 if TYPE_CHECKING:
-    from textual.screen import ActiveBinding
+    from textual.binding import ActiveBinding
 
     from slmtui.ui.app import SlmtuiApp
+
+_WIDTHS = [(0, "-narrow"), (100, "-wide")]
+_HEIGHTS = [(0, "-short"), (20, "-tall")]
 
 
 class LabScreen(Screen[None]):
@@ -21,8 +24,9 @@ class LabScreen(Screen[None]):
 
     PLACE: ClassVar[Place] = "app"
     """Which part of the command table, and which name in the strip, belongs to this screen."""
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (20, "-tall")]
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
+    _told_reasons: tuple[str | None, ...] | None = None
 
     @property
     def lab_app(self) -> SlmtuiApp:
@@ -50,6 +54,13 @@ class LabScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey the key of an action that has a reason not to act."""
         return None if self.reason(action) else True
+
+    def refresh_keys(self) -> None:
+        """Draw the footer anew if another key can act now, or can't any more; cheap when nothing changed."""
+        reasons = tuple(self.reason(command.action) for command in commands_of(self.PLACE))
+        if reasons != self._told_reasons:
+            self._told_reasons = reasons
+            self.refresh_bindings()
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:

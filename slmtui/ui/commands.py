@@ -48,7 +48,7 @@ _APP = (
         place="app",
         key="f2,1",
         action="go('models')",
-        title="Models",
+        title="Go to Models",
         help="The models on this machine: what fits, how fast, which to try.",
         footer=False,
     ),
@@ -57,7 +57,7 @@ _APP = (
         place="app",
         key="f3,2",
         action="go('chat')",
-        title="Chat",
+        title="Go to Chat",
         help="Talk to the marked models, side by side.",
         footer=False,
     ),
@@ -66,7 +66,7 @@ _APP = (
         place="app",
         key="f4,3",
         action="go('compare')",
-        title="Compare",
+        title="Go to Compare",
         help="Measure speed and memory of the marked models.",
         footer=False,
     ),
@@ -75,7 +75,7 @@ _APP = (
         place="app",
         key="f5,4",
         action="go('sessions')",
-        title="Sessions",
+        title="Go to Sessions",
         help="Everything measured so far: look again, name, export, delete.",
         footer=False,
     ),
@@ -86,6 +86,15 @@ _APP = (
         action="help",
         title="Help",
         help="The keys of this screen, and what the words mean.",
+    ),
+    Command(
+        id="app.palette",
+        place="app",
+        key="ctrl+p",
+        action="command_palette",
+        title="Commands",
+        help="Every command by name.",
+        priority=True,
     ),
     Command(
         id="app.theme",
@@ -114,7 +123,7 @@ _MODELS = (
         key="space",
         action="mark",
         title="Mark",
-        help="Mark or unmark the highlighted model; up to four go to Chat and Compare together.",
+        help="Mark or unmark the model; up to four go to Chat and Compare together.",
     ),
     Command(
         id="models.unmark_all",
@@ -131,7 +140,7 @@ _MODELS = (
         key="enter",
         action="card",
         title="Card",
-        help="Everything known about the highlighted model, with the source of each fact.",
+        help="Everything known about the model, with the source of each fact.",
     ),
     Command(
         id="models.chat",
@@ -139,7 +148,7 @@ _MODELS = (
         key="c",
         action="chat",
         title="Chat",
-        help="Chat with the marked models, or with the highlighted one when none is marked.",
+        help="Chat with the marked models, or else with the highlighted one.",
     ),
     Command(
         id="models.compare",
@@ -147,7 +156,7 @@ _MODELS = (
         key="b",
         action="compare",
         title="Compare",
-        help="Measure the marked models, or the highlighted one when none is marked.",
+        help="Measure the marked models, or else the highlighted one.",
     ),
     Command(
         id="models.find",
@@ -155,7 +164,7 @@ _MODELS = (
         key="slash",
         action="find",
         title="Find",
-        help="Show only the models that contain what you type; esc shows all again.",
+        help="Show only the models that match what you type; esc shows all again.",
     ),
     Command(
         id="models.sort",
@@ -164,6 +173,7 @@ _MODELS = (
         action="sort",
         title="Sort",
         help="Sort by the next column; a click on a column's head sorts by it.",
+        footer=False,
     ),
     Command(
         id="models.reverse",
@@ -219,7 +229,129 @@ _SESSIONS = (
     ),
 )
 
-COMMANDS: tuple[Command, ...] = (*_APP, *_MODELS, *_SESSIONS)
+_CHAT = (
+    Command(
+        id="chat.stop",
+        place="chat",
+        key="escape",
+        action="stop",
+        title="Stop",
+        help="Stop everything that runs; answers stay as far as they came.",
+    ),
+    Command(
+        id="chat.stop_one",
+        place="chat",
+        key="x",
+        action="stop_column",
+        title="Stop one",
+        help="Stop only the model whose column has the focus.",
+        footer=False,
+    ),
+    Command(
+        id="chat.order",
+        place="chat",
+        key="ctrl+o",
+        action="order",
+        title="Order",
+        help="Let the models answer one after another (fair), or together (contended, and marked so).",
+        footer=False,
+    ),
+    Command(
+        id="chat.settings",
+        place="chat",
+        key="f8",
+        action="settings",
+        title="Settings",
+        help="System prompt and sampling: temperature, top-k, top-p, min-p, repeat penalty, seed, limit.",
+    ),
+    Command(
+        id="chat.exact",
+        place="chat",
+        key="f9",
+        action="exact",
+        title="Exact prompt",
+        help="Show the exact text that each model read, and where its chat template comes from.",
+        footer=False,
+    ),
+    Command(
+        id="chat.again",
+        place="chat",
+        key="ctrl+g",
+        action="again",
+        title="Again",
+        help="Take the last answers back and put the same question once more.",
+    ),
+    Command(
+        id="chat.copy",
+        place="chat",
+        key="y",
+        action="copy",
+        title="Copy answer",
+        help="Copy the last answer of the column that has the focus, or of the first one.",
+        footer=False,
+    ),
+    Command(
+        id="chat.save",
+        place="chat",
+        key="ctrl+s",
+        action="save",
+        title="Save",
+        help="Save the conversation as Markdown or JSON.",
+    ),
+    Command(
+        id="chat.clear",
+        place="chat",
+        key="ctrl+l",
+        action="clear",
+        title="Clear",
+        help="Begin a new conversation with the same models.",
+    ),
+    Command(
+        id="chat.reload",
+        place="chat",
+        key="ctrl+r",
+        action="reload",
+        title="Reload",
+        help="Load again every model whose worker ended or that could not be loaded.",
+    ),
+)
+
+_COMPARE = (
+    Command(
+        id="compare.run",
+        place="compare",
+        key="r",
+        action="run",
+        title="Run",
+        help="Measure the marked models: warm-up, then repetitions in turn, one model at a time.",
+    ),
+    Command(
+        id="compare.stop",
+        place="compare",
+        key="escape",
+        action="stop",
+        title="Stop",
+        help="Stop the benchmark; finished repetitions are kept.",
+    ),
+    Command(
+        id="compare.preset",
+        place="compare",
+        key="p",
+        action="preset",
+        title="Preset",
+        help="Change between the quick and the standard benchmark.",
+    ),
+    Command(
+        id="compare.export",
+        place="compare",
+        key="e",
+        action="export",
+        title="Export",
+        help="Write everything measured in this session to a file: CSV, JSON, Parquet or Markdown.",
+    ),
+)
+
+COMMANDS: tuple[Command, ...] = (*_APP, *_MODELS, *_CHAT, *_COMPARE, *_SESSIONS)
 
 
 def bindings(place: Place) -> list[BindingType]:

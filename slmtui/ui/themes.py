@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 from textual.color import Color, ColorParseError
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from slmtui.core.text import one_line
 from slmtui.sources.resources import theme_files
@@ -17,10 +17,7 @@ from slmtui.sources.resources import theme_files
 DEFAULT_THEME = "slmtui-dark"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _STRENGTH = re.compile(r"\d{1,3}(\.\d+)?%")
-_TEXT_STYLES = frozenset(
-    ("b", "blink", "bold", "dim", "i", "italic", "none", "not", "o", "overline", "reverse", "strike", "u")
-    + ("underline", "uu")
-)
+_TEXT_STYLES = frozenset(("none", "not", "bold", "dim", "italic", "underline", "strike", "reverse", "overline"))
 
 
 class ThemeError(ValueError):
@@ -70,7 +67,17 @@ def read_theme(path: Path) -> Theme:
     except msgspec.ValidationError as error:
         raise ThemeError(f"{path}: {error}") from None
     _check(file, path)
-    return Theme(**msgspec.structs.asdict(file))
+    theme = Theme(**msgspec.structs.asdict(file))
+    theme.variables = {**_needed(theme), **theme.variables}
+    return theme
+
+
+def _needed(theme: Theme) -> dict[str, str]:
+    """Variables without which Textual's own style sheets can't be read: its terminal themes bring them themselves."""
+    if not theme.ansi:
+        return {}
+    like = BUILTIN_THEMES["ansi-dark" if theme.dark else "ansi-light"]
+    return {name: like.variables[name] for name in ("ansi-background", "ansi-foreground")}
 
 
 def read_themes(*folders: Path) -> tuple[list[Theme], list[str]]:

@@ -61,8 +61,7 @@ def test_answers_of_a_chat_are_one_cell_whatever_their_length() -> None:
 def test_rows_are_llama_benchs() -> None:
     seconds = (0.25, 0.26, 0.24)
     repeated = [
-        full_measurement(n, kind="bench", timing=timing(s, s, depth=16, ttft_s=s))
-        for n, s in enumerate(seconds)
+        full_measurement(n, kind="bench", timing=timing(s, s, depth=16, ttft_s=s)) for n, s in enumerate(seconds)
     ]
     prefill, decode = bench_rows(cell_results(repeated), MACHINE)
     assert (prefill["n_prompt"], prefill["n_gen"], prefill["n_depth"]) == (512, 0, 16)

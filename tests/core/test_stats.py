@@ -52,9 +52,7 @@ def test_summary_agrees_with_numpy() -> None:
 
 
 def test_summary_leaves_out_what_is_missing() -> None:
-    assert summarize([None, 3.0, None, 5.0]) == Summary(
-        2, 4.0, 3.5, 4.5, 4.0, statistics.stdev([3, 5]), 3.0, 5.0
-    )
+    assert summarize([None, 3.0, None, 5.0]) == Summary(2, 4.0, 3.5, 4.5, 4.0, statistics.stdev([3, 5]), 3.0, 5.0)
     assert summarize([None]) is None
     assert summarize([]) is None
 

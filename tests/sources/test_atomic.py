@@ -33,6 +33,13 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert target.read_text() == "new"
 
 
+def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    write_atomically(link, "new")
+    assert link.read_text() == "new"
+
+
 def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"a" * 100_000)

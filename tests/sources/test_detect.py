@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
 
-from slmtui.sources import detect_cpuinfo
 from slmtui.sources.detect import (
     detect,
     detect_quick,
@@ -26,6 +26,13 @@ from tests.sources.trees import MEMINFO, cores, grow
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc and /sys")
 SLACK_BYTES = 2 * 1024**3
 """Other processes take and give memory between two readings."""
+
+
+class Reading(NamedTuple):
+    """The fields of psutil's temperature readings that matter."""
+
+    label: str
+    current: float | None
 
 
 class Starts:
@@ -135,20 +142,43 @@ def test_a_known_processor_needs_no_py_cpuinfo(tmp_path: Path, starts: Starts) -
     assert starts.seen == []
 
 
-def test_another_processor_or_a_damaged_cache_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([CpuFacts(name="one"), CpuFacts(name="two"), CpuFacts(name="three"), CpuFacts()])
-    monkeypatch.setattr(detect_cpuinfo, "_ask", lambda: next(answers))
-    assert cpu_facts(tmp_path, "a").name == "one"
-    assert cpu_facts(tmp_path, "a").name == "one"
-    assert cpu_facts(tmp_path, "b").name == "two"
-    (tmp_path / CACHE_NAME).write_bytes(b'{"key": "b", "facts": {"na')
-    assert cpu_facts(tmp_path, "b").name == "three"
-    assert cpu_facts(tmp_path, "c") == CpuFacts(), "a failure is not an exception"
-    assert cpu_facts(tmp_path, "b").name == "three", "and does not replace what was known"
+@pytest.fixture
+def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a stand-in for the Python that runs py-cpuinfo prints; it fails where the file is missing."""
+    file = tmp_path / "answer.json"
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\nexec cat '{file}'\n", encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    return file
 
 
-def test_a_cache_that_cannot_be_written_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect_cpuinfo, "_ask", lambda: CpuFacts(name="one"))
+@linux
+def test_another_processor_or_a_damaged_cache_is_asked_again(answer: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    answer.write_text('{"brand_raw": "one", "flags": ["avx2"], "count": 2}', encoding="utf-8")
+    assert cpu_facts(cache, "a") == CpuFacts(name="one", flags=("avx2",))
+    answer.write_text('{"brand_raw": "two"}', encoding="utf-8")
+    assert cpu_facts(cache, "a").name == "one", "kept"
+    assert cpu_facts(cache, "b").name == "two", "another processor"
+    (cache / CACHE_NAME).write_bytes(b'{"key": "b", "facts": {"na')
+    answer.write_text('{"brand_raw": "three"}', encoding="utf-8")
+    assert cpu_facts(cache, "b").name == "three", "damaged"
+    answer.unlink()
+    assert cpu_facts(cache, "c") == CpuFacts(), "a failure is not an exception"
+    assert cpu_facts(cache, "b").name == "three", "and does not replace what was known"
+
+
+@linux
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"brand_raw": 7}'])
+def test_a_senseless_answer_says_nothing(answer: Path, text: str) -> None:
+    answer.write_text(text, encoding="utf-8")
+    assert cpu_facts(None, "a") == CpuFacts()
+
+
+@linux
+def test_a_cache_that_cannot_be_written_is_passed_over(answer: Path, tmp_path: Path) -> None:
+    answer.write_text('{"brand_raw": "one"}', encoding="utf-8")
     in_the_way = tmp_path / "file"
     in_the_way.write_text("not a folder", encoding="utf-8")
     assert cpu_facts(in_the_way / "cache", "a").name == "one"
@@ -157,15 +187,6 @@ def test_a_cache_that_cannot_be_written_is_passed_over(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("program", ["", "/bin/false", "/no/such/python3"])
 def test_without_a_python_to_run_py_cpuinfo_says_nothing(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", program)
-    assert cpu_facts(None, "a") == CpuFacts()
-
-
-@linux
-def test_a_python_that_fails_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "python3"
-    broken.write_text("#!/bin/sh\necho '{\"brand_raw\": 7'\n", encoding="utf-8")
-    broken.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(broken))
     assert cpu_facts(None, "a") == CpuFacts()
 
 
@@ -179,6 +200,22 @@ def test_an_nvidia_card_without_driver_becomes_a_note(tmp_path: Path, nameless: 
         pytest.skip("this machine has an NVIDIA driver")
     assert machine.gpus == ()
     assert any("NVIDIA" in note and "driver" in note for note in machine.notes)
+
+
+@linux
+@pytest.mark.parametrize(("platform", "words"), [("darwin", "macOS"), ("freebsd14", "Linux")])
+def test_other_systems_without_their_tools_still_have_cores_and_memory(
+    platform: str, words: str, answer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer.write_text('{"brand_raw": "Some Chip", "flags": ["asimd"]}', encoding="utf-8")
+    monkeypatch.setattr(sys, "platform", platform)
+    machine = detect(None)
+    assert machine.system is not None
+    assert machine.system.startswith(words)
+    assert (machine.cpu.name, machine.cpu.instruction_sets) == ("Some Chip", ("NEON",))
+    assert machine.cpu.logical_cores == psutil.cpu_count()
+    assert machine.memory.total_bytes == psutil.virtual_memory().total
+    assert machine.gpus == ()
 
 
 def test_memory_now_follows_psutil() -> None:
@@ -203,10 +240,8 @@ def test_temperature_is_plausible_or_unknown() -> None:
 
 
 def test_hottest_takes_processor_sensors_only() -> None:
-    from psutil._common import shwtemp
-
-    def sensor(*values: float | None) -> list[shwtemp]:
-        return [shwtemp("", value, None, None) for value in values]
+    def sensor(*values: float | None) -> list[Reading]:
+        return [Reading("", value) for value in values]
 
     assert hottest({"coretemp": sensor(41.0, 55.5), "nvme": sensor(70.0)}) == 55.5
     assert hottest({"k10temp": sensor(48.0, 255.0, -1.0, None)}) == 48.0

@@ -108,7 +108,7 @@ def test_the_key_changes_with_the_processor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("0-3,8", {0, 1, 2, 3, 8}), ("5", {5}), ("", set()), (None, set()), ("x-2,1,4-", {1}), ("0-99999999", set())],
+    [("0-3,8", {0, 1, 2, 3, 8}), ("5", {5}), ("", set()), (None, set()), ("x-2,1,4-y", {1}), ("0-99999999", set())],
 )
 def test_cpu_numbers(text: str | None, numbers: set[int]) -> None:
     assert cpu_numbers(text) == numbers

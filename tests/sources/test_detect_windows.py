@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
-from slmtui.sources.detect_windows import adapters, system_words
+from slmtui.sources.detect_windows import adapters, complete, processor_key, quick, system_words
 
 GIB = 1024**3
 
@@ -14,6 +15,15 @@ GIB = 1024**3
 )
 def test_system_words(major: int, build: int, words: str) -> None:
     assert system_words(major, build) == words
+
+
+def test_cores_and_memory_are_known_without_the_registry() -> None:
+    machine = complete(quick())
+    assert machine.cpu.logical_cores == psutil.cpu_count()
+    assert machine.memory.total_bytes == psutil.virtual_memory().total
+    assert machine.system is not None
+    assert machine.system.startswith("Windows")
+    assert processor_key() == processor_key()
 
 
 def test_adapters() -> None:

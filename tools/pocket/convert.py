@@ -56,9 +56,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: dict[str, Any]) -> None:
     special = {token["id"] for token in tokenizer["added_tokens"]}
     vocabulary = sorted(tokenizer["model"]["vocab"].items(), key=lambda entry: entry[1])
     merges = tokenizer["model"]["merges"]
-    types = [
-        gguf.TokenType.CONTROL if number in special else gguf.TokenType.NORMAL for _, number in vocabulary
-    ]
+    types = [gguf.TokenType.CONTROL if number in special else gguf.TokenType.NORMAL for _, number in vocabulary]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([token for token, _ in vocabulary])
@@ -91,9 +89,7 @@ def quantize(source: Path, target: Path, file_type: int) -> None:
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = file_type
     parameters.nthread = 1
-    code = llama_cpp.llama_model_quantize(
-        str(source).encode(), str(target).encode(), ctypes.byref(parameters)
-    )
+    code = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(parameters))
     if code != 0:
         raise RuntimeError(f"llama.cpp could not quantize {source} (code {code})")
 

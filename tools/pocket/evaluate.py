@@ -16,7 +16,7 @@ from tasks import LAYOUTS, Example, Layout, Task, category_task, lookup_task, op
 from tokenizers import Tokenizer
 from tokens import DEFAULT_TOKENIZER, END_OF_TEXT, IGNORED, encode_document, load_tokenizer
 from torch import Tensor
-from train import batch_loss, load_model
+from train import load_model, token_loss
 from words import HELD_OUT, TRAINING, Pool
 
 POOLS = {"held-out": HELD_OUT, "training": TRAINING}
@@ -75,9 +75,7 @@ class Reader:
         start = 1 + len(self.tokenizer.encode(prompt).ids)
         rows = [[END_OF_TEXT, *self.tokenizer.encode(prompt + answer).ids] for answer in answers]
         longest = max(map(len, rows))
-        padded = torch.tensor(
-            [row + [END_OF_TEXT] * (longest - len(row)) for row in rows], device=self.device
-        )
+        padded = torch.tensor([row + [END_OF_TEXT] * (longest - len(row)) for row in rows], device=self.device)
         log_probabilities = torch.log_softmax(self.model(padded[:, :-1]).float(), -1)
         return [
             self._score(scores, torch.tensor(row[start:], device=self.device), start)
@@ -127,9 +125,7 @@ def probe_accuracy(reader: Reader, probe: Probe, pool: Pool, shots: int, questio
         task = probe.make_task(pool, rng)
         shown = draw_shots(task, shots, rng)
         text, answer = draw_question(task, shown, repeats=probe.repeats)
-        scores = reader.answer_scores(
-            few_shot_prompt(LAYOUTS[0], shown, text), [f" {label}" for label in task.labels]
-        )
+        scores = reader.answer_scores(few_shot_prompt(LAYOUTS[0], shown, text), [f" {label}" for label in task.labels])
         best = max(range(len(scores)), key=lambda i: scores[i][0])
         right += task.labels[best] == answer
     return Accuracy(right, questions)
@@ -159,7 +155,8 @@ def held_out_loss(reader: Reader, kind: str, pool: Pool, documents: int, length:
         learned = int((targets != IGNORED).sum())
         if learned:
             with torch.no_grad():
-                total += batch_loss(reader.model, inputs[:, : targets.shape[1]], targets).item() * learned
+                logits = reader.model(inputs[:, : targets.shape[1]])
+                total += token_loss(logits, targets).item() * learned
             count += learned
     return total / count
 

@@ -21,8 +21,7 @@ TOPICS: list[tuple[list[str], str]] = [
     ),
     (
         ["ttft", "time to first token", "TTFT"],
-        "Time to first token is the wait from sending the prompt to seeing the first token. It is mostly "
-        "prefill time.",
+        "Time to first token is the wait from sending the prompt to seeing the first token. It is mostly prefill time.",
     ),
     (
         ["itl", "inter-token latency", "ITL", "the time per token"],
@@ -47,8 +46,7 @@ TOPICS: list[tuple[list[str], str]] = [
     ),
     (
         ["gguf", "GGUF", "a gguf file", "the gguf format"],
-        "GGUF is a single-file model format used by llama.cpp. It holds the weights, the tokenizer and the "
-        "settings.",
+        "GGUF is a single-file model format used by llama.cpp. It holds the weights, the tokenizer and the settings.",
     ),
     (
         ["mlx", "MLX"],
@@ -60,8 +58,7 @@ TOPICS: list[tuple[list[str], str]] = [
     ),
     (
         ["in-context learning", "icl", "few-shot learning", "in context learning"],
-        "In-context learning means that the model picks up a task from examples in the prompt, without any "
-        "training.",
+        "In-context learning means that the model picks up a task from examples in the prompt, without any training.",
     ),
     (
         ["an slm", "a small language model", "small language models", "slm"],
@@ -109,8 +106,7 @@ TOPICS: list[tuple[list[str], str]] = [
     ),
     (
         ["memory bandwidth"],
-        "Memory bandwidth is how many bytes a machine can read in a second. It limits how fast a model can "
-        "decode.",
+        "Memory bandwidth is how many bytes a machine can read in a second. It limits how fast a model can decode.",
     ),
     (
         ["rope", "RoPE", "rotary positions"],
@@ -132,8 +128,7 @@ TOPICS: list[tuple[list[str], str]] = [
     ),
     (
         ["swiglu", "SwiGLU", "the gated feed-forward network"],
-        "SwiGLU is a feed-forward network in which one projection gates the other. Most small language "
-        "models use it.",
+        "SwiGLU is a feed-forward network in which one projection gates the other. Most small language models use it.",
     ),
     (
         ["top-p", "top p", "nucleus sampling", "top-k", "top k"],
@@ -145,8 +140,7 @@ TOPICS: list[tuple[list[str], str]] = [
     ),
     (
         ["a prompt", "prompts", "the prompt"],
-        "A prompt is the text that you give to the model. It must fit into the context window with the "
-        "answer.",
+        "A prompt is the text that you give to the model. It must fit into the context window with the answer.",
     ),
     (
         ["fine-tuning", "fine tuning"],
@@ -155,8 +149,7 @@ TOPICS: list[tuple[list[str], str]] = [
     ),
     (
         ["throughput", "decode speed", "tokens per second"],
-        "Throughput is how many tokens a model reads or writes in a second. Prefill and decode have "
-        "different speeds.",
+        "Throughput is how many tokens a model reads or writes in a second. Prefill and decode have different speeds.",
     ),
     (
         ["tied embeddings", "weight tying"],
@@ -168,8 +161,7 @@ TOPICS: list[tuple[list[str], str]] = [
     ),
     (
         ["a benchmark", "benchmarks", "benchmarking"],
-        "A benchmark measures speed or quality in the same way for every model, so that you can compare "
-        "them.",
+        "A benchmark measures speed or quality in the same way for every model, so that you can compare them.",
     ),
 ]
 """Names of a topic, and what to say about it."""

@@ -87,9 +87,7 @@ def sentiment_task(pool: Pool, rng: random.Random) -> Task:
 
     def draw() -> Example:
         negative = rng.random() < 0.5
-        sentence = rng.choice(sentences).format(
-            rng.choice(THINGS), rng.choice(NEGATIVE if negative else POSITIVE)
-        )
+        sentence = rng.choice(sentences).format(rng.choice(THINGS), rng.choice(NEGATIVE if negative else POSITIVE))
         return sentence, labels[negative]
 
     return Task(draw, tuple(labels))

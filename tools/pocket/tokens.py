@@ -70,18 +70,16 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
 
 def main() -> None:
     """Train a tokenizer on the corpus and write it."""
-    from corpus import CURRICULA, draw_document, mixture_at  # the corpus needs this module's constants
+    from corpus import CURRICULA, draw_document, stage_at  # the corpus needs this module's constants
 
     parser = argparse.ArgumentParser(description="Train a byte-level BPE tokenizer on the Pocket corpus.")
     parser.add_argument("output", type=Path, help="tokenizer.json to write")
     parser.add_argument("--vocabulary", type=int, default=2048, help="entries (default: %(default)s)")
-    parser.add_argument(
-        "--documents", type=int, default=20_000, help="documents to read (default: %(default)s)"
-    )
+    parser.add_argument("--documents", type=int, default=20_000, help="documents to read (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the documents (default: %(default)s)")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
-    mixture = mixture_at(CURRICULA["in-context"], 1.0)
+    mixture = stage_at(CURRICULA["in-context"], 1.0).mixture
     texts = [draw_document(mixture, rng).text for _ in range(arguments.documents)]
     train_tokenizer(texts, arguments.vocabulary).save(str(arguments.output))
 

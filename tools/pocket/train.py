@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from corpus import CURRICULA, PackedBatches
-from model import SHAPES, ModelShape, PocketModel
+from corpus import CURRICULA, PackedBatches, stage_at
+from model import SHAPES, Learner, ModelShape, PocketModel
 from tokens import DEFAULT_TOKENIZER, IGNORED, load_tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,6 +22,8 @@ WARM_UP_STEPS = 100
 DECAY_FRACTION = 0.4
 """Last part of training, in which the learning rate falls linearly to ``FINAL_RATE`` of its value."""
 FINAL_RATE = 0.02
+LOOK_BACK_WEIGHT = 0.5
+"""Weight of the loss on the previous token, in the stages that have it."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,18 @@ class Settings:
 
 @dataclass
 class Trainee:
-    """A model with its optimizers and the number of steps taken."""
+    """A model in training, with its optimizers and the number of steps taken."""
 
-    model: PocketModel
+    learner: Learner
     optimizers: list[torch.optim.Optimizer]
     step: int = 0
 
 
-def make_optimizers(model: PocketModel, settings: Settings) -> list[torch.optim.Optimizer]:
+def make_optimizers(learner: Learner, settings: Settings) -> list[torch.optim.Optimizer]:
     """Muon (Jordan 2024) for hidden matrices, AdamW for the rest: AdamW alone needed 2.5 times the tokens."""
-    hidden = [p for name, p in model.named_parameters() if p.dim() > 1 and name.startswith("blk")]
+    hidden = [p for name, p in learner.named_parameters() if p.dim() > 1 and "blk" in name]
     chosen = {id(p) for p in hidden}
-    others = [p for p in model.parameters() if id(p) not in chosen]
+    others = [p for p in learner.parameters() if id(p) not in chosen]
     return [
         torch.optim.Muon(hidden, lr=settings.muon_rate, momentum=0.95, weight_decay=0.01),
         torch.optim.AdamW(others, lr=settings.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
@@ -72,10 +74,11 @@ def rate_factor(step: int, steps: int) -> float:
 def save_checkpoint(path: Path, trainee: Trainee, settings: Settings) -> None:
     """Write everything that going on needs; a kill while writing leaves the old file whole."""
     state = {
-        "shape": asdict(trainee.model.shape),
+        "shape": asdict(trainee.learner.model.shape),
         "settings": asdict(settings),
         "step": trainee.step,
-        "model": trainee.model.state_dict(),
+        "model": trainee.learner.model.state_dict(),
+        "previous": trainee.learner.previous.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in trainee.optimizers],
         "random": torch.get_rng_state(),
     }
@@ -104,7 +107,8 @@ def start(shape: ModelShape, settings: Settings, device: str, weights: Path | No
     model = PocketModel(shape).to(device)
     if weights:
         model.load_state_dict(load_checkpoint(weights, device)["model"])
-    return Trainee(model, make_optimizers(model, settings))
+    learner = Learner(model).to(device)
+    return Trainee(learner, make_optimizers(learner, settings))
 
 
 def resume(path: Path, settings: Settings, device: str) -> Trainee:
@@ -112,38 +116,51 @@ def resume(path: Path, settings: Settings, device: str) -> Trainee:
     state = load_checkpoint(path, device)
     model = PocketModel(ModelShape(**state["shape"])).to(device)
     model.load_state_dict(state["model"])
-    trainee = Trainee(model, make_optimizers(model, settings), state["step"])
+    learner = Learner(model).to(device)
+    learner.previous.load_state_dict(state["previous"])
+    trainee = Trainee(learner, make_optimizers(learner, settings), state["step"])
     for optimizer, saved in zip(trainee.optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
     torch.set_rng_state(state["random"].cpu())
     return trainee
 
 
-def batch_loss(model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy in nats per learned token."""
-    with torch.autocast(inputs.device.type, torch.bfloat16):
-        logits = model(inputs)
+def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy in nats per learned token; ``logits`` is [batch, length, vocabulary]."""
     return functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+
+def take_step(
+    trainee: Trainee, compiled: Callable[..., Any], inputs: Tensor, targets: Tensor, *, look_back: bool
+) -> float:
+    """Update the weights once; returns the loss on the next token in nats."""
+    with torch.autocast(inputs.device.type, torch.bfloat16):
+        logits, previous = compiled(inputs, look_back)
+    loss = token_loss(logits, targets)
+    total = loss
+    if previous is not None:
+        total = loss + LOOK_BACK_WEIGHT * token_loss(previous[:, 1:], inputs[:, :-1])
+    trainee.learner.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(trainee.learner.parameters(), 1.0)
+    for optimizer in trainee.optimizers:
+        optimizer.step()
+    trainee.step += 1
+    return loss.item()
 
 
 def train_steps(
     trainee: Trainee, settings: Settings, batches: Iterable[tuple[Tensor, Tensor]], device: str
 ) -> Iterator[float]:
     """Train on ``batches``, giving the loss after each step."""
-    model = torch.compile(trainee.model)  # halves the time of a step on a CPU
+    compiled = torch.compile(trainee.learner)  # halves the time of a step on a CPU
     peaks = (settings.muon_rate, settings.adam_rate)
     for inputs, targets in batches:
         factor = rate_factor(trainee.step, settings.steps)
         for optimizer, peak in zip(trainee.optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * factor
-        loss = batch_loss(model, inputs.to(device), targets.to(device))
-        trainee.model.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trainee.model.parameters(), 1.0)
-        for optimizer in trainee.optimizers:
-            optimizer.step()
-        trainee.step += 1
-        yield loss.item()
+        stage = stage_at(CURRICULA[settings.curriculum], trainee.step / settings.steps)
+        yield take_step(trainee, compiled, inputs.to(device), targets.to(device), look_back=stage.look_back)
 
 
 def run(trainee: Trainee, settings: Settings, arguments: argparse.Namespace) -> None:
@@ -174,27 +191,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a Pocket model, or go on where CHECKPOINT stopped.")
     parser.add_argument("model", choices=SHAPES, help="size of a new training")
     parser.add_argument("checkpoint", type=Path, help="file to write, and to go on from if it exists")
-    parser.add_argument(
-        "--curriculum", choices=CURRICULA, default="chat", help="documents (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--steps", type=int, default=4000, help="length of the whole training (default: %(default)s)"
-    )
+    parser.add_argument("--curriculum", choices=CURRICULA, default="chat", help="documents (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=4000, help="length of the whole training (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=8, help="rows in a batch (default: %(default)s)")
     parser.add_argument("--length", type=int, default=512, help="tokens in a row (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of weights and documents (default: %(default)s)")
-    parser.add_argument(
-        "--muon-rate", type=float, default=0.02, help="peak learning rate (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--adam-rate", type=float, default=3e-3, help="peak learning rate (default: %(default)s)"
-    )
+    parser.add_argument("--muon-rate", type=float, default=0.02, help="peak learning rate (default: %(default)s)")
+    parser.add_argument("--adam-rate", type=float, default=3e-3, help="peak learning rate (default: %(default)s)")
     parser.add_argument("--weights", type=Path, help="checkpoint whose weights a new training starts from")
     parser.add_argument("--tokenizer", type=Path, default=DEFAULT_TOKENIZER, help="tokenizer.json")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: %(default)s)")
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes that make batches (default: %(default)s)"
-    )
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default: %(default)s)")
     parser.add_argument("--print-every", type=int, default=50, help="steps (default: %(default)s)")
     parser.add_argument("--save-every", type=int, default=250, help="steps (default: %(default)s)")
     return parser.parse_args()
@@ -208,13 +215,9 @@ def main() -> None:
     if arguments.checkpoint.exists():
         trainee = resume(arguments.checkpoint, settings, arguments.device)
     else:
-        shape = replace(
-            SHAPES[arguments.model], vocabulary=load_tokenizer(arguments.tokenizer).get_vocab_size()
-        )
+        shape = replace(SHAPES[arguments.model], vocabulary=load_tokenizer(arguments.tokenizer).get_vocab_size())
         trainee = start(shape, settings, arguments.device, arguments.weights)
-    print(
-        f"{arguments.model}: {trainee.model.parameter_count():,} parameters, step {trainee.step}", flush=True
-    )
+    print(f"{arguments.model}: {trainee.learner.model.parameter_count():,} parameters, step {trainee.step}", flush=True)
     run(trainee, settings, arguments)
 
 

@@ -76,9 +76,7 @@ OPPOSITES = [
         thick/thin true/false left/right first/last
     """)
 ]
-EVERY_WORD = sorted(
-    {word for words in CATEGORIES.values() for word in words} | {*THINGS, *POSITIVE, *NEGATIVE}
-)
+EVERY_WORD = sorted({word for words in CATEGORIES.values() for word in words} | {*THINGS, *POSITIVE, *NEGATIVE})
 
 LABELS = _words("""
     foo bar baz qux red blue cat dog yes no up down A B C D one two left right hot cold sun moon alpha

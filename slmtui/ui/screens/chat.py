@@ -9,7 +9,7 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, HorizontalScroll, Vertical
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from slmtui.core.chat import Message
 from slmtui.core.events import Done, Failed, FailureKind
@@ -17,9 +17,11 @@ from slmtui.core.text import one_line
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.talk import Order, Seat, ask_all
 from slmtui.lab.transcripts import Format, SaveError, save_chat
+from slmtui.sources.store import StoreError
 from slmtui.ui.base import LabScreen
-from slmtui.ui.commands import Place, bindings
+from slmtui.ui.commands import Place, bindings, commands_of
 from slmtui.ui.screens.sheet import ChatSettings, SettingsSheet, summary
+from slmtui.ui.widgets.brief import Brief
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.column import Column
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
@@ -30,6 +32,9 @@ _ORDERS: tuple[tuple[Order, str], ...] = (
     ("in turn", "one after another (fair)"),
     ("together", "together (contended)"),
 )
+
+NARROWEST_COLUMN = 40
+"""Cells below which the figures of a column would be cut."""
 
 
 class ChatScreen(LabScreen):
@@ -43,6 +48,8 @@ class ChatScreen(LabScreen):
     def __init__(self) -> None:
         super().__init__()
         self.settings = ChatSettings()
+        self._empty: bool | None = None
+        self._reasons: list[str | None] = []
         self._asking = False
         self._loading = False
         self._stopping = False
@@ -52,17 +59,17 @@ class ChatScreen(LabScreen):
         """Strip, columns, prompt with its switches, footer."""
         yield Strip()
         yield NothingMarked("chat with", offer_from(self.services.models()))
-        yield HorizontalScroll(id="columns", can_focus=False)
+        yield Columns(can_focus=False)
         with Vertical(id="ask"):
             yield Prompt("Ask all of them at once")
             with Horizontal(id="switches"):
                 yield Choice(_ORDERS)
-                yield SettingsSummary(markup=False)
-        yield Footer()
+                yield SettingsSummary()
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Follow the marks."""
-        self.query_one(SettingsSummary).update(summary(self.settings))
+        self._show_settings()
         self.watch(self.lab_app, "marked", self._follow_marks, init=False)
 
     async def on_screen_resume(self) -> None:
@@ -72,7 +79,7 @@ class ChatScreen(LabScreen):
     @property
     def columns(self) -> list[Column]:
         """The columns from left to right."""
-        return [column for column in self.query(Column) if not column.is_detached]
+        return [column for column in self.query(Column) if not column.closing]
 
     @property
     def order(self) -> Order:
@@ -94,27 +101,32 @@ class ChatScreen(LabScreen):
         present = {column.seat.loaded.model.id for column in self.columns}
         new = [model for model in wanted.values() if model.id not in present] if self.is_current else []
         seats = [Seat(LoadedModel(self.services, model), self.settings.system or None) for model in new]
-        await self.query_one("#columns").mount_all([Column(seat) for seat in seats])
+        await self.query_one(Columns).mount_all([Column(seat) for seat in seats])
         self._arrange()
         if seats and not self._loading:
             self._load()
 
     def _close(self, column: Column) -> None:
-        column.add_class("-closing")
+        column.closing = True
         self._passed_over.add(column.seat)
         self.run_worker(column.seat.loaded.close(), group="close", exit_on_error=True)
         column.remove()
 
     def _arrange(self) -> None:
-        empty = not self.marked
-        if empty != self.query_one(NothingMarked).display or not self.focused:
-            self.query_one(NothingMarked).display = empty
-            self.query_one("#columns").display = self.query_one("#ask").display = not empty
-            self.set_focus(self.query("NothingMarked Button").first() if empty and self.query("NothingMarked Button") else self.query_one(Prompt))
-        many = len(self.marked) > 1
-        self.query_one(Choice).display = many
-        self.query_one(Prompt).placeholder = "Ask all of them at once" if many else "Ask"
-        self.refresh_bindings()
+        count = len(self.marked)
+        empty = not count
+        self.query_one(NothingMarked).display = empty
+        self.query_one(Columns).display = self.query_one("#ask").display = not empty
+        self.query_one(Choice).display = count > 1
+        self.query_one(Prompt).placeholder = (
+            "Ask" if count < 2 else f"Ask {'both' if count == 2 else f'all {count}'} models"
+        )
+        if empty is not self._empty:
+            self._empty = empty
+            first = next(iter(self.query("NothingMarked Button" if empty else "Prompt")), None)
+            self.call_after_refresh(self.set_focus, first)
+        self.query_one(Columns).share_width()
+        self.update_keys()
 
     @on(NothingMarked.Accepted)
     def accept_offer(self, message: NothingMarked.Accepted) -> None:
@@ -131,16 +143,21 @@ class ChatScreen(LabScreen):
                 await self._load_one(column)
         finally:
             self._loading = False
-            self.refresh_bindings()
+            self.update_keys()
 
     async def _load_one(self, column: Column) -> None:
+        loaded, cancelled = column.seat.loaded, False
         try:
-            async with aclosing(column.seat.loaded.load()) as stream:
+            async with aclosing(loaded.load()) as stream:
                 async for event in stream:
                     column.post_message(Column.Heard(event))
+                    if column.seat in self._passed_over and not cancelled:
+                        cancelled = True
+                        await loaded.cancel()
         except OSError as error:
-            message = f"No worker could be started ({error}). Close other programs and try again."
-            column.post_message(Column.Heard(Failed(kind=FailureKind.INTERNAL, message=message)))
+            column.post_message(Column.Heard(_failed(f"No worker could be started: {error}. Close other programs.")))
+        if column.closing:
+            await loaded.close()
 
     # Questions and answers.
 
@@ -149,8 +166,15 @@ class ChatScreen(LabScreen):
         """Put the question to every model that is ready."""
         if self._asking:
             self.say("The models are still answering; esc stops them.", "warning")
+        elif self._others_run:
+            self.say(
+                "A benchmark runs, and an answer would spoil its figures. Wait for it, or stop it in Compare.",
+                "warning",
+            )
         elif not any(column.ready for column in self.columns):
-            self.say("No model is ready yet." if self._loading else "No model is loaded; ctrl+r loads them again.", "warning")
+            self.say(
+                "No model is ready yet." if self._loading else "No model is loaded; ctrl+r loads them again.", "warning"
+            )
         else:
             self.query_one(Prompt).accept()
             self._ask(message.text)
@@ -164,30 +188,34 @@ class ChatScreen(LabScreen):
         self._passed_over.clear()
         for column in columns.values():
             column.post_message(Column.Asked(question, contended=contended))
-        answered: set[Seat] = set()
+        unended = dict.fromkeys(columns)
         try:
-            answered = await self._pass_on(columns, question, order)
+            await self._pass_on(columns, unended, question, order)
+        except StoreError as error:
+            for seat in unended:
+                columns[seat].post_message(Column.Heard(_failed(f"The answer could not be recorded: {error}.")))
+            unended.clear()
         finally:
             self._asking = False
-            for seat in columns.keys() - answered:
+            for seat in unended:
                 columns[seat].post_message(Column.Skipped())
-            self.refresh_bindings()
+            self.update_keys()
 
-    async def _pass_on(self, columns: dict[Seat, Column], question: str, order: Order) -> set[Seat]:
-        """Pass every event to its column; the seats whose answer ended."""
-        ended: set[Seat] = set()
+    async def _pass_on(
+        self, columns: dict[Seat, Column], unended: dict[Seat, None], question: str, order: Order
+    ) -> None:
+        """Pass every event to its column, and take from `unended` whose answer ended."""
         cancelled: set[Seat] = set()
         async with aclosing(ask_all(tuple(columns), question, self.settings.sampling, order)) as stream:
             async for seat, event in stream:
                 columns[seat].post_message(Column.Heard(event))
                 if isinstance(event, Done | Failed):
-                    ended.add(seat)
+                    del unended[seat]
                     if self._stopping and order == "in turn":
                         break
                 elif (self._stopping or seat in self._passed_over) and seat not in cancelled:
                     cancelled.add(seat)
                     await seat.loaded.cancel()
-        return ended
 
     # What a person can ask for.
 
@@ -195,7 +223,7 @@ class ChatScreen(LabScreen):
         """Stop everything that runs; what was answered stays."""
         self._stopping = True
         for column in self.columns:
-            await column.seat.loaded.cancel()
+            await self._stop_one(column)
 
     async def action_stop_column(self) -> None:
         """Stop the model whose column has the focus."""
@@ -208,11 +236,12 @@ class ChatScreen(LabScreen):
         await self._stop_one(message.column)
 
     async def _stop_one(self, column: Column) -> None:
+        self._passed_over.add(column.seat)
         if column.phase == "waiting":
-            self._passed_over.add(column.seat)
             column.enter("waiting", "will be passed over")
-        else:
-            await column.seat.loaded.cancel()
+        elif column.phase == "queued":
+            column.enter("stopped", "not loaded; ctrl+r loads it")
+        await column.seat.loaded.cancel()
 
     def action_order(self) -> None:
         """Change between one after another and together."""
@@ -249,11 +278,14 @@ class ChatScreen(LabScreen):
         """Open the side sheet."""
         self.app.push_screen(SettingsSheet(self.settings), self._use_settings)
 
+    def _show_settings(self) -> None:
+        self.query_one(SettingsSummary).variants = (summary(self.settings), "f8 settings")
+
     def _use_settings(self, settings: ChatSettings | None) -> None:
         if settings is None:
             return
         self.settings = settings
-        self.query_one(SettingsSummary).update(summary(settings))
+        self._show_settings()
         for column in self.columns:
             spoken = [turn for turn in column.seat.messages if turn.role != "system"]
             column.seat.messages = [Message("system", settings.system)] * bool(settings.system) + spoken
@@ -262,14 +294,14 @@ class ChatScreen(LabScreen):
         """Begin a new conversation in every column."""
         for column in self.columns:
             await column.clear()
-        self.refresh_bindings()
+        self.update_keys()
 
     @work(exclusive=True, group="save")
     async def action_save(self) -> None:
         """Save the conversation."""
         from slmtui.ui.screens.save import SaveChat
 
-        wanted: Format | None = await self.app.push_screen_wait(SaveChat())
+        wanted: Format | None = await self.app.push_screen_wait(SaveChat(one_line(str(self.services.paths.exports))))
         if wanted is None:
             return
         seats = [column.seat for column in self.columns]
@@ -284,6 +316,7 @@ class ChatScreen(LabScreen):
         """Load again what is not loaded."""
         for column in self.columns:
             if not column.seat.loaded.ready and not column.active:
+                self._passed_over.discard(column.seat)
                 column.enter("queued", "waiting for the model before it")
         if not self._loading:
             self._load()
@@ -292,8 +325,11 @@ class ChatScreen(LabScreen):
 
     @on(Column.PhaseChanged)
     def update_keys(self) -> None:
-        """Grey and ungrey keys."""
-        self.refresh_bindings()
+        """Grey and ungrey keys where something changed."""
+        reasons = [self.reason(command.action) for command in commands_of("chat")]
+        if reasons != self._reasons:
+            self._reasons = reasons
+            self.refresh_bindings()
 
     def reason(self, action: str) -> str | None:
         """Why an action can't act now."""
@@ -314,12 +350,39 @@ class ChatScreen(LabScreen):
             case _:
                 return None
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Show the key that reloads only while there is something to reload."""
+        allowed = super().check_action(action, parameters)
+        return False if action == "reload" and not allowed else allowed
+
+    @property
+    def _others_run(self) -> bool:
+        mine = {id(column.seat.loaded) for column in self.columns}
+        return any(loaded.busy and loaded.ready for loaded in self.services.loaded if id(loaded) not in mine)
+
     @property
     def _focused_column(self) -> Column | None:
         return next((column for column in self.columns if column.has_focus_within), None)
 
 
-class SettingsSummary(Static):
-    """The settings in a few words; a click opens the sheet."""
+def _failed(message: str) -> Failed:
+    return Failed(kind=FailureKind.INTERNAL, message=message)
 
-    ALLOW_SELECT = False
+
+class Columns(HorizontalScroll):
+    """As many columns as can be read side by side; the others are a scroll away."""
+
+    def on_resize(self) -> None:
+        """Share the width anew."""
+        self.share_width()
+
+    def share_width(self) -> None:
+        """Give every column the same width, so that whole columns fill the screen."""
+        columns = self.query_children(Column)
+        shown = max(1, min(len(columns), self.size.width // NARROWEST_COLUMN))
+        for column in columns:
+            column.styles.width = "1fr" if shown == len(columns) else self.size.width // shown
+
+
+class SettingsSummary(Brief):
+    """The settings in a few words; a click opens the sheet."""

@@ -31,7 +31,7 @@ class ExactPrompts(ModalScreen[None]):
         & .prompt { margin: 1 0; padding: 0 1; background: $boost; border-left: outer $primary; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f7", "dismiss(None)", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f9", "dismiss(None)", "Close")]
 
     def __init__(self, seats: Sequence[Seat]) -> None:
         super().__init__()

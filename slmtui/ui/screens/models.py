@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -12,7 +13,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Footer, Static
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.events import Failed, Inspected
@@ -26,8 +27,19 @@ from slmtui.ui.widgets.model_detail import ModelDetail
 from slmtui.ui.widgets.model_table import ModelRow, ModelTable
 from slmtui.ui.widgets.strip import Strip
 
+if TYPE_CHECKING:
+    from slmtui.ui.widgets.finder import Finder
+
 MOST_MARKED = 4
 """As many models as fit side by side."""
+
+
+class ModelsListed(Message):
+    """The models that are on this machine now."""
+
+    def __init__(self, models: tuple[LocalModel, ...]) -> None:
+        super().__init__()
+        self.models = models
 
 
 class ModelInspected(Message):
@@ -57,6 +69,9 @@ class ModelsScreen(LabScreen):
     def __init__(self) -> None:
         super().__init__()
         self.rows: dict[str, ModelRow] = {}
+        self.wanted = ""
+        """The words that a row must match to be shown."""
+        self._inspecting = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
         """Heading, table, detail."""
@@ -65,35 +80,38 @@ class ModelsScreen(LabScreen):
             with Horizontal(classes="heading"):
                 yield Static("Models on this machine", classes="title")
                 yield Static(markup=False, id="count")
-            find = Input(placeholder="name, variant, licence …", id="find", compact=True)
-            find.display = False
-            yield find
             yield ModelTable()
             yield Static(markup=False, id="nothing")
         yield ModelDetail(markup=False)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Show what the catalog knows; the files are read after the first frame."""
-        self._list()
+        """Show what the catalog knows; folders and files are read after the first frame."""
+        if not self.services.config.folders:
+            self._list(self.services.models())
         self.query_one(ModelTable).focus()
         self.watch(self.lab_app, "marked", self._show_marks)
         self.watch(self.lab_app, "live", self._show_fits)
-        self.call_after_refresh(self.inspect_models)
 
     def on_screen_resume(self) -> None:
-        """Something may have been measured, or added, in the meantime."""
-        self._list()
-        self.read_speeds()
+        """Something may have been measured, added or deleted in the meantime."""
+        self.call_after_refresh(self.list_models)
+        self.call_after_refresh(self.read_speeds)
 
     # -- what workers find out
 
-    @work(exclusive=True, group="inspect")
+    @work(exclusive=True, group="list")
+    async def list_models(self) -> None:
+        """Look for model files, in a thread: a folder may be large or on a slow disk."""
+        self.post_message(ModelsListed(await asyncio.to_thread(self.services.models)))
+
+    @work(group="inspect")
     async def inspect_models(self) -> None:
         """Read the header and plan the memory of each model that was not read yet, one after another."""
-        for row in tuple(self.rows.values()):
-            if row.pending:
-                self.post_message(ModelInspected(row.model, await self.services.inspect(row.model)))
+        async with self._inspecting:
+            for row in tuple(self.rows.values()):
+                if row.pending:
+                    self.post_message(ModelInspected(row.model, await self.services.inspect(row.model)))
 
     @work(exclusive=True, group="speeds")
     async def read_speeds(self) -> None:
@@ -103,9 +121,16 @@ class ModelsScreen(LabScreen):
         except StoreError as error:
             self.post_message(Problem(str(error)))
 
+    @on(ModelsListed)
+    def _take_models(self, message: ModelsListed) -> None:
+        self._list(message.models)
+        self.inspect_models()
+
     @on(ModelInspected)
     def _take_facts(self, message: ModelInspected) -> None:
-        row = self.rows[message.model.id]
+        row = self.rows.get(message.model.id)
+        if row is None:
+            return  # The file was deleted meanwhile.
         match message.result:
             case Inspected() as inspected:
                 self._show(replace(row, inspected=inspected, failed=None))
@@ -120,17 +145,22 @@ class ModelsScreen(LabScreen):
 
     # -- what is shown
 
-    def _list(self) -> None:
-        for model in self.services.models():
-            if model.id not in self.rows:
-                self.rows[model.id] = ModelRow(model=model, marked=model in self.marked)
+    def _list(self, models: tuple[LocalModel, ...]) -> None:
+        """Have a row for each of these models, and for no other."""
+        here = {model.id for model in models}
+        for gone in self.rows.keys() - here:
+            del self.rows[gone]
+        if any(model.id not in here for model in self.marked):
+            self.lab_app.marked = tuple(model for model in self.marked if model.id in here)
+        for model in models:
+            self.rows.setdefault(model.id, ModelRow(model=model, marked=model in self.marked))
         self._show_all()
 
     def _show(self, row: ModelRow) -> None:
         """Keep a row, and show it where it matches what is looked for."""
         self.rows[row.model.id] = row
         table = self.query_one(ModelTable)
-        if row.matches(self.query_one("#find", Input).value):
+        if row.matches(self.wanted):
             table.show(row)
         elif row.model.id in table:
             table.drop(row.model.id)
@@ -138,27 +168,25 @@ class ModelsScreen(LabScreen):
             self.query_one(ModelDetail).row = row
 
     def _show_all(self) -> None:
-        for row in tuple(self.rows.values()):
-            self._show(row)
-        table, find = self.query_one(ModelTable), self.query_one("#find", Input)
-        nothing = self.query_one("#nothing", Static)
-        nothing.display = not len(table)
+        table, nothing = self.query_one(ModelTable), self.query_one("#nothing", Static)
+        table.show_only({key: row.figures() for key, row in self.rows.items() if row.matches(self.wanted)})
+        self.query_one(ModelDetail).row = self.rows.get(table.highlighted or "")
+        self.set_class(not len(table), "-nothing")
         nothing.update(
-            f"No model matches “{find.value.strip()}”. esc shows all {len(self.rows)} again."
+            f"No model matches “{self.wanted}”. esc shows all {len(self.rows)} again."
             if self.rows
             else "No model on this machine yet. a adds a .gguf file."
         )
-        if not len(table):
-            self.query_one(ModelDetail).row = None
         self._count()
-        self.refresh_bindings()
+        self.refresh_keys()
 
     def _show_marks(self) -> None:
         marked = {model.id for model in self.marked}
         for row in tuple(self.rows.values()):
             self._show(replace(row, marked=row.model.id in marked))
+        self.query_one(ModelDetail).marked = len(marked)
         self._count()
-        self.refresh_bindings()
+        self.refresh_keys()
 
     def _show_fits(self) -> None:
         available = self.lab_app.live.memory.available_bytes
@@ -181,7 +209,7 @@ class ModelsScreen(LabScreen):
     @on(FitTable.Highlighted)
     def _show_detail(self, event: FitTable.Highlighted) -> None:
         self.query_one(ModelDetail).row = self.rows.get(event.row or "")
-        self.refresh_bindings()
+        self.refresh_keys()
 
     # -- what can be asked for
 
@@ -229,9 +257,14 @@ class ModelsScreen(LabScreen):
 
     def action_find(self) -> None:
         """Open the field that filters the rows."""
-        find = self.query_one("#find", Input)
-        find.display = True
-        find.focus()
+        # Imported here: most people have a few models, and the field's style sheet costs a part of the first frame.
+        from slmtui.ui.widgets.finder import Finder
+
+        if found := self.query(Finder):
+            found.first().query("Input").first().focus()
+        else:
+            finder = Finder("name, variant, licence …  esc shows all again")
+            self.query_one("#models").mount(finder, before=self.query_one(ModelTable))
 
     def action_sort(self) -> None:
         """Sort by the next column."""
@@ -251,18 +284,23 @@ class ModelsScreen(LabScreen):
 
     def key_escape(self) -> None:
         """Show all rows again."""
-        find = self.query_one("#find", Input)
-        find.value = ""
-        find.display = False
+        self.query("Finder").remove()
+        self.find("")
         self.query_one(ModelTable).focus()
 
-    @on(Input.Changed, "#find")
-    def _filter(self) -> None:
+    def find(self, words: str) -> None:
+        """Show the rows that match these words, all when there are none."""
+        self.wanted = words
         self._show_all()
 
-    @on(Input.Submitted, "#find")
-    def _found(self, event: Input.Submitted) -> None:
-        event.input.display = bool(event.value.strip())
+    def on_finder_changed(self, message: Finder.Changed) -> None:
+        """Filter while the person types."""
+        self.find(message.words)
+
+    def on_finder_left(self, message: Finder.Left) -> None:
+        """Back to the table; an empty field goes away."""
+        if not self.wanted:
+            self.query("Finder").remove()
         self.query_one(ModelTable).focus()
 
     @on(FitTable.Pressed)
@@ -296,7 +334,8 @@ class ModelsScreen(LabScreen):
     def _added(self, model: LocalModel | None) -> None:
         if model is None:
             return
-        self._list()
+        self.rows.setdefault(model.id, ModelRow(model=model))
+        self._show_all()
         table = self.query_one(ModelTable)
         if model.id in table:
             table.highlight(model.id)

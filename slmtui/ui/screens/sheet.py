@@ -25,9 +25,7 @@ _FIELDS: tuple[tuple[str, str, str], ...] = (
     ("max_tokens", "Limit", "tokens of an answer"),
 )
 _WHOLE = frozenset(
-    field.name
-    for field in msgspec.structs.fields(Sampling)
-    if field.type is int or int in get_args(field.type)
+    field.name for field in msgspec.structs.fields(Sampling) if field.type is int or int in get_args(field.type)
 )
 
 

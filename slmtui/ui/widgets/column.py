@@ -14,13 +14,24 @@ from textual.widgets import Static
 
 from slmtui.core import text
 from slmtui.core.chat import Message as Turn
-from slmtui.core.events import AnyEvent, Done, Failed, Loaded, Loading, Prefilled, Prompted, StopReason, Tokens
+from slmtui.core.events import (
+    AnyEvent,
+    Done,
+    Failed,
+    FailureKind,
+    Loaded,
+    Loading,
+    Prefilled,
+    Prompted,
+    StopReason,
+    Tokens,
+)
 from slmtui.core.live import Live
 from slmtui.lab.talk import Seat
 from slmtui.ui.widgets.meter import ACTIVE, Meter, Phase, Reading, memory_words
 from slmtui.ui.widgets.reply import FLUSH_HZ, Reply
 
-_LOST = "The worker of this model ended while it had nothing to do. Load the model again with ctrl+r."
+_LOST = "The worker of this model is gone: somebody or the system ended it while it was idle."
 
 
 @dataclass(slots=True)
@@ -38,13 +49,15 @@ class Column(Vertical):
 
     DEFAULT_CSS = """
     Column {
-        width: 1fr; min-width: 40; height: 1fr;
+        width: 1fr; height: 1fr;
         border: round $border-blurred;
         border-title-color: $foreground;
         border-title-style: bold;
         border-subtitle-color: $text-muted;
         &:focus-within { border: round $border; }
-        & > VerticalScroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+        & > VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; }
+        & .turns { height: auto; min-height: 100%; padding: 0 1; }
+        & Meter { border-top: solid $border-blurred; }
         & .question {
             margin: 1 0; padding: 0 1; background: $boost;
             border-left: outer $primary; height: auto;
@@ -95,7 +108,11 @@ class Column(Vertical):
         self.seat = seat
         self.phase: Phase = "queued"
         self.failure: Failed | None = None
+        self.closing = False
+        """Whether the model is no longer wanted."""
         self.exchanges: list[Exchange] = []
+        self._open: Exchange | None = None
+        """The exchange whose answer has not ended."""
         self._live = Live()
         self._fraction = 0.0
         self._note = "waiting for the model before it"
@@ -104,21 +121,22 @@ class Column(Vertical):
 
     def compose(self) -> ComposeResult:
         """Transcript and meter."""
-        yield VerticalScroll()
+        with VerticalScroll():
+            yield Vertical(classes="turns")
         yield Meter()
 
     def on_mount(self) -> None:
         """Name the model, follow the text, and watch the worker."""
-        self._name()
-        self.transcript.anchor()
+        self._show_name()
+        self.query_one(VerticalScroll).anchor()
         self.set_interval(1 / FLUSH_HZ, self._repaint)
         self.set_interval(1.0, self._watch_worker)
         self._show()
 
     @property
-    def transcript(self) -> VerticalScroll:
-        """Where the turns are."""
-        return self.query_one(VerticalScroll)
+    def turns(self) -> Vertical:
+        """Questions, answers and failures in order."""
+        return self.query_one(".turns", Vertical)
 
     @property
     def active(self) -> bool:
@@ -160,7 +178,6 @@ class Column(Vertical):
             pass
         self.seat.prompted = None
         self._live = Live(memory=self._live.memory, peak_rss_bytes=self._live.peak_rss_bytes)
-        await self.transcript.query(".failure").remove()
         if self.phase in {"done", "stopped"}:
             self.enter("ready")
         self._show()
@@ -169,17 +186,19 @@ class Column(Vertical):
     async def begin(self, message: Asked) -> None:
         """Show the question and wait for the model's turn."""
         question = Static(text.clean(message.question), markup=False, classes="question")
-        self.exchanges.append(Exchange(message.question, list(self.seat.messages), [question]))
+        self._open = Exchange(message.question, list(self.seat.messages), [question])
+        self.exchanges.append(self._open)
         self.failure = None
         self._contended = message.contended
         self._live = Live(memory=self._live.memory, peak_rss_bytes=self._live.peak_rss_bytes)
-        await self.transcript.mount(question)
-        self.transcript.anchor()
+        await self.turns.mount(question)
+        self.query_one(VerticalScroll).anchor()
         self.enter("waiting", "for its turn")
 
     @on(Skipped)
     def skip(self) -> None:
         """Stop before anything ran."""
+        self._open = None
         self.enter("stopped", "before its turn")
 
     @on(Heard)
@@ -194,10 +213,11 @@ class Column(Vertical):
                 if self.phase != "loading":
                     self.enter("loading")
             case Loaded():
-                self._name()
-                self.enter("ready", f"loaded in {text.duration(event.load_s)}")
+                self._show_name()
+                await self.turns.query(".failure.-load").remove()
+                self.enter("ready", _welcome(self.seat, event))
             case Prompted():
-                await self._open_reply(event)
+                await self._begin_reply(event)
                 self.enter("prefill")
             case Prefilled() if self.phase != "prefill":
                 self.enter("prefill")
@@ -216,44 +236,50 @@ class Column(Vertical):
         message.stop()
         self.post_message(self.StopWanted(self))
 
-    async def _open_reply(self, prompted: Prompted) -> None:
-        if self.exchanges:
-            exchange = self.exchanges[-1]
-            exchange.reply = Reply(inside_thought=prompted.text.rstrip().endswith("<think>"))
-            exchange.widgets.append(exchange.reply)
-            await self.transcript.mount(exchange.reply)
+    async def _begin_reply(self, prompted: Prompted) -> None:
+        if self._open is not None:
+            self._open.reply = Reply(inside_thought=prompted.text.rstrip().endswith("<think>"))
+            self._open.widgets.append(self._open.reply)
+            await self.turns.mount(self._open.reply)
 
     def _write(self, tokens: Tokens) -> None:
-        if self.exchanges and (reply := self.exchanges[-1].reply) is not None:
-            reply.feed(tokens)
+        if self._open is not None and self._open.reply is not None:
+            self._open.reply.feed(tokens)
         if self.phase != "decoding":
             self.enter("decoding")
 
+    async def _finish(self, words: str) -> None:
+        exchange, self._open = self._open, None
+        if exchange is not None and exchange.reply is not None:
+            await exchange.reply.finish(words)
+
     async def _end(self, done: Done) -> None:
-        stopped = done.reason is StopReason.CANCELLED
-        if self.exchanges and (reply := self.exchanges[-1].reply) is not None:
-            await reply.finish(remark(self._live, contended=self._contended))
-        self.enter("stopped" if stopped else "done")
+        await self._finish(remark(self._live, contended=self._contended))
+        if done.reason is StopReason.CANCELLED:
+            self.enter("stopped", "" if self.seat.loaded.ready else "not loaded; ctrl+r loads it")
+        else:
+            self.enter("done")
 
     async def _fail(self, failed: Failed) -> None:
+        exchange = self._open
+        await self._finish("not kept in the conversation" if self._live.tokens else "")
+        if failed.kind is FailureKind.CANCELLED:
+            self.enter("stopped", "not loaded; ctrl+r loads it")
+            return
         self.failure = failed
-        if self.exchanges and (reply := self.exchanges[-1].reply) is not None and self.active:
-            await reply.finish("Not kept in the conversation." if self._live.tokens else "")
         sentence = text.clean(failed.message)
         if not self.seat.loaded.ready:
             sentence += "\nctrl+r loads this model again."
-        block = Static(sentence, markup=False, classes="failure")
-        if self.exchanges:
-            self.exchanges[-1].widgets.append(block)
-        await self.transcript.mount(block)
+        block = Static(sentence, markup=False, classes="failure" if exchange else "failure -load")
+        if exchange is not None:
+            exchange.widgets.append(block)
+        await self.turns.mount(block)
         self.enter("failed", failed.kind.value.replace("_", " "))
 
     async def _watch_worker(self) -> None:
         """Notice a worker that dies while it has nothing to do."""
         loaded = self.seat.loaded
         if self.phase in {"ready", "done", "stopped"} and loaded.load_s is not None and not loaded.ready:
-            from slmtui.core.events import FailureKind
-
             await self._fail(Failed(kind=FailureKind.CRASHED, message=_LOST))
 
     def _repaint(self) -> None:
@@ -272,11 +298,16 @@ class Column(Vertical):
         )
         meter.tooltip = Content(memory_words(self._live, self.seat.loaded.memory))
 
-    def _name(self) -> None:
+    def _show_name(self) -> None:
         model, facts = self.seat.loaded.model, self.seat.loaded.facts
         device = text.one_line(facts.device or "CPU").upper()
         self.border_title = Content(f"{text.one_line(model.name)} · {device}")
         self.border_subtitle = Content("demo") if model.demo else None
+
+
+def _welcome(seat: Seat, loaded: Loaded) -> str:
+    words = f"loaded in {text.duration(loaded.load_s)}"
+    return words if seat.converses else f"{words}; continues text, for it has no chat template"
 
 
 def remark(live: Live, *, contended: bool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Center, Vertical
 from textual.message import Message
 from textual.widgets import Button, Static
 
@@ -20,10 +20,12 @@ class NothingMarked(Vertical):
     DEFAULT_CSS = """
     NothingMarked {
         height: 1fr; align: center middle;
-        & > Static { width: auto; max-width: 60; text-align: center; margin-bottom: 1; }
-        & > .title { text-style: bold; }
-        & > .how { color: $text-muted; }
-        & > Button { margin-top: 1; }
+        & > Vertical { width: 64; max-width: 100%; height: auto; padding: 0 2; align-horizontal: center; }
+        & Static { width: 1fr; text-align: center; margin-bottom: 1; }
+        & .title { text-style: bold; }
+        & .how { color: $text-muted; }
+        & .offer { margin: 1 0 0 0; }
+        & Center { height: auto; }
     }
     """
 
@@ -42,16 +44,18 @@ class NothingMarked(Vertical):
 
     def compose(self) -> ComposeResult:
         """Title, how to mark, and the offer."""
-        yield Static("No model is marked", markup=False, classes="title")
-        yield Static(
-            f"Mark one to four models to {self._purpose}: press F2 for Models, space on each, then come back.",
-            markup=False,
-            classes="how",
-        )
-        if self._offer:
-            names = " and ".join(one_line(model.name) for model in self._offer)
-            yield Static(f"Or begin with {names}.", markup=False, classes="how")
-            yield Button("Begin with these", variant="primary", compact=True)
+        with Vertical():
+            yield Static("No model is marked", markup=False, classes="title")
+            yield Static(
+                f"Mark one to four models to {self._purpose}: F2 for Models, space on each, then come back.",
+                markup=False,
+                classes="how",
+            )
+            if self._offer:
+                with Center():
+                    yield Button("Begin with what is here", variant="primary", compact=True)
+                names = " and ".join(one_line(model.name) for model in self._offer)
+                yield Static(names, markup=False, classes="how offer")
 
     @on(Button.Pressed)
     def accept(self, event: Button.Pressed) -> None:

@@ -94,6 +94,7 @@ class FitTable(DataTable[_Cell], inherit_bindings=False):
         max-height: 100%;
         overflow-x: hidden;
         scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
 
         & > .datatable--header, &:ansi > .datatable--header {
             background: transparent;
@@ -172,7 +173,9 @@ class FitTable(DataTable[_Cell], inherit_bindings=False):
     @property
     def highlighted(self) -> str | None:
         """Key of the highlighted row; None in an empty table."""
-        return self.keys[self.cursor_row] if self.row_count else None
+        if not self.is_valid_coordinate(self.cursor_coordinate):
+            return None
+        return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
 
     @property
     def shown_columns(self) -> tuple[str, ...]:
@@ -206,6 +209,18 @@ class FitTable(DataTable[_Cell], inherit_bindings=False):
         if known is None or known.get(self.sorted_by) != figures.get(self.sorted_by):
             self.put_in_order()
 
+    def show_only(self, rows: Mapping[str, Mapping[str, Figure]]) -> None:
+        """Put these rows, and drop all others; where there was none, the first is highlighted."""
+        kept = self.highlighted
+        for row in tuple(self._figures):
+            if row not in rows:
+                self.drop(row)
+        for row, figures in rows.items():
+            self.put(row, figures)
+        if kept is None and self.row_count:
+            self._order(None)
+            self._tell()
+
     def drop(self, row: str) -> None:
         """Remove a row; the highlight stays at its height."""
         del self._figures[row]
@@ -231,19 +246,13 @@ class FitTable(DataTable[_Cell], inherit_bindings=False):
         return shown[(at + 1) % len(shown)]
 
     def put_in_order(self) -> None:
-        """Put the rows into order and mark the column that they are sorted by."""
-        for key, column in self.columns.items():
-            column.label = self._label(self._column(key.value or ""))
-        kept = self.highlighted
-        with self.prevent(DataTable.RowHighlighted):
-            self.sort(key=self._sort_key, reverse=self.descending)
-            if kept is not None:
-                self.highlight(kept)
+        """Put the rows into order and mark the column that they are sorted by; the highlight stays on its row."""
+        self._order(self.highlighted)
         self._tell()
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the columns anew."""
-        self._fit(event.size.width)
+        self._fit(self.scrollable_content_region.width)
 
     def on_click(self, event: events.Click) -> None:
         """Highlight the row, and say what was clicked."""
@@ -281,10 +290,18 @@ class FitTable(DataTable[_Cell], inherit_bindings=False):
                     self.add_column(self._label(column), width=widths[column.key], key=column.key)
             for row in self._figures:
                 self.add_row(*self._cells(row), key=row)
-            self.put_in_order()
-            if kept is not None:
-                self.highlight(kept)
-                self.scroll_to(y=top, animate=False)
+            self._order(kept)
+            self.scroll_to(y=top, animate=False)
+        self._tell()
+
+    def _order(self, highlighted: str | None) -> None:
+        """Sort; highlight this row, or the first one when it is not here."""
+        for key, column in self.columns.items():
+            column.label = self._label(self._column(key.value or ""))
+        with self.prevent(DataTable.RowHighlighted):
+            self.sort(key=self._sort_key, reverse=self.descending)
+            here = highlighted is not None and highlighted in self._figures
+            self.move_cursor(row=self.get_row_index(highlighted or "") if here else 0, animate=False)
 
     def _tell(self) -> None:
         if self.highlighted != self._told:

@@ -68,16 +68,19 @@ class Meter(Vertical):
             yield StopSign()
         yield Figures()
 
-    def watch_reading(self, reading: Reading) -> None:
-        """Hand the reading to the lines."""
-        if self.is_mounted:
-            self.query_one(Activity).reading = reading
-            self.query_one(Figures).live = reading.live
-            self.query_one(StopSign).display = reading.phase in ACTIVE
-
     def on_mount(self) -> None:
         """Show what was set before there were lines to show it."""
-        self.watch_reading(self.reading)
+        self._show(self.reading)
+
+    def watch_reading(self, reading: Reading) -> None:
+        """Show what is new."""
+        if self.is_mounted:
+            self._show(reading)
+
+    def _show(self, reading: Reading) -> None:
+        self.query_one(Activity).reading = reading
+        self.query_one(Figures).live = reading.live
+        self.query_one(StopSign).display = reading.phase in ACTIVE
 
     @on(events.Click, "StopSign")
     def stop(self) -> None:
@@ -154,9 +157,9 @@ def figures(live: Live, width: int) -> Content:
     charged = text.memory(live.memory.charged_bytes if live.memory else None)
     long = width >= 44
     left = (("prefill", text.rate(live.prefill_tps)), ("decode", text.rate(live.decode_tps)))
-    right = (("first token" if long else "first", first), ("memory", charged))
+    right = (("first token" if long else "first", first), ("memory" if long else "mem", charged))
     label_width = max(len(label) for label, _ in right)
-    indent = max(21, min(width // 2, 30)) if long else 21
+    indent = max(22, min(width // 2, 30))
     lines = []
     for (speed_label, speed), (label, value) in zip(left, right, strict=True):
         lines.append(
@@ -187,9 +190,7 @@ def memory_words(live: Live, engine: tuple[MemoryPart, ...]) -> str:
     else:
         lines.append("  not sampled yet")
     lines.append("Allocated by the engine")
-    lines += [
-        f"  {part.kind:<10}{text.memory(part.bytes):>9}  {text.one_line(part.device)}" for part in engine
-    ]
+    lines += [f"  {part.kind:<10}{text.memory(part.bytes):>9}  {text.one_line(part.device)}" for part in engine]
     lines.append(f"  {'together':<10}{text.memory(total_bytes(engine)):>9}" if engine else "  not loaded yet")
     return "\n".join(lines)
 

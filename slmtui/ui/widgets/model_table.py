@@ -85,8 +85,8 @@ class ModelRow:
     def matches(self, words: str) -> bool:
         """Whether every one of the words is somewhere in its name, variant, licence, family or path."""
         card = self.model.card
-        known = (self.model.id, self.model.name, self.variant, self.licence, str(self.model.path))
-        known += (card.family, card.developer, "demo" if card.demo else None) if card else ()
+        known = [self.model.id, self.model.name, self.variant, self.licence, str(self.model.path)]
+        known += [card.family, card.developer, "demo" if card.demo else None] if card else []
         text = " ".join(filter(None, known)).casefold()
         return all(word in text for word in words.casefold().split())
 

@@ -91,6 +91,7 @@ class Reply(Vertical):
         if self._flusher is not None:
             self._flusher.stop()
         self._take(*self._splitter.close())
+        self._pending = ""
         self.query_one(Thought).over = True
         await self.query_one(Markdown).update(self.answer)
         self.show_remark(remark)
@@ -121,7 +122,7 @@ class Thought(Widget, can_focus=True):
         &:focus { background: $boost; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "toggle", "Unfold", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "unfold", "Unfold", show=False)]
 
     over: reactive[bool] = reactive(False)
     tokens: reactive[int] = reactive(0)
@@ -157,14 +158,14 @@ class Thought(Widget, can_focus=True):
             return Content(summary)
         return Content(f"{summary}\n{clean(''.join(self._text)).strip()}")
 
-    def action_toggle(self) -> None:
+    def action_unfold(self) -> None:
         """Unfold or fold."""
         self.unfolded = not self.unfolded
 
     def on_click(self, event: events.Click) -> None:
         """Unfold or fold."""
         event.stop()
-        self.action_toggle()
+        self.action_unfold()
 
 
 def _parser() -> MarkdownIt:

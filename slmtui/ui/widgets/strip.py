@@ -51,8 +51,8 @@ class Tab(Static):
 
     def show_key(self, shown: bool) -> None:
         """Show the name with or without the key that goes there."""
-        key = (f"{self.key} ", "$text-muted not bold") if shown else ("", "")
-        self.update(Content.assemble(key, self.title))
+        muted = "" if self.has_class("-here") else "$text-muted"
+        self.update(Content.assemble((f"{self.key} " if shown else "", muted), self.title))
 
     def on_click(self) -> None:
         """Ask to go there."""
@@ -76,7 +76,8 @@ class Strip(Horizontal):
         & > .strip--machine {
             width: 1fr; padding: 0 1; color: $text-muted; text-align: right; text-wrap: nowrap; text-overflow: ellipsis;
         }
-        &.-too-small > Tab { display: none; }
+        &.-too-small > Tab, &.-too-small > .strip--name { display: none; }
+        &.-too-small > .strip--machine { text-align: left; }
     }
     """
 
@@ -116,7 +117,7 @@ class Strip(Horizontal):
             tab.show_key(size.width >= 110)
         words = self.query_one(".strip--machine", Static)
         if too_small:
-            words.update(f"needs {SMALLEST[0]}×{SMALLEST[1]}")
+            words.update(f"slmtui needs {SMALLEST[0]}×{SMALLEST[1]}")
             return
         tabs = sum(len(title) + 2 + (3 if size.width >= 110 else 0) for _, title, _ in _TABS)
         words.update(words_for(app.machine, app.live, size.width - tabs - 11))

@@ -1,0 +1,131 @@
+"""The command line: one thin command a job. Results go to standard output, everything else to standard error.
+
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted. What a command needs is imported when it runs, so that
+`slmtui --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from slmtui import __version__
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = """\
+MODEL is an id of `slmtui models` (pocket-5m), an id with a variant (pocket-5m:Q4_K_M), or a path to a .gguf file.
+Without a command, slmtui opens the app. SLMTUI_HOME moves all of the program's files to one folder.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    module, _, name = options.run.partition(":")
+    command = getattr(import_module(f"slmtui.cli.{module}"), name)
+    code: int = command(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slmtui",
+        description="Choose a small language model on your own machine: chat, speed, memory, side by side.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"slmtui {__version__}")
+    parser.set_defaults(run="start:start")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_tellers(commands)
+    _add_chat(commands)
+    _add_bench(commands)
+    _add_export(commands)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text, epilog=_EPILOG.splitlines()[0])
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, text in (
+        ("hardware", "Say what this machine is and which engines and devices are usable here."),
+        ("models", "List the models that can be used now, with what was measured here."),
+        ("sessions", "List what was measured, newest first, or show one session."),
+        ("doctor", "Check folders, engine and bundled models, and say what to do about problems."),
+    ):
+        parser = _add(commands, name, f"tell:{name}", text)
+        if name == "sessions":
+            parser.add_argument("session", nargs="?", help="id of a session, its beginning, or `latest`")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_chat(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "chat", "chat:chat", "Send one prompt to one or more models and show their answers.")
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("-p", "--prompt", help="the prompt; read from standard input when not given")
+    parser.add_argument("--raw", action="store_true", help="continue the prompt as it is, without chat template")
+    parser.add_argument("--system", help="system prompt")
+    parser.add_argument("--together", action="store_true", help="run all models at once (contended, marked)")
+    parser.add_argument("-n", "--limit", dest="max_tokens", type=int, help="generate at most this many tokens")
+    parser.add_argument("--temp", dest="temperature", type=float, help="temperature; 0 is greedy")
+    parser.add_argument("--top-k", type=int)
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--min-p", type=float)
+    parser.add_argument("--repeat-penalty", type=float)
+    parser.add_argument("--seed", type=int)
+    _add_loading(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document with text and timing of each")
+
+
+def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "bench",
+        "bench:bench",
+        "Measure prefill and decode speed: adaptive warm-up, interleaved repetitions, median and spread.",
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--preset", choices=("quick", "standard"), default="standard", help="default: standard")
+    parser.add_argument("-p", "--n-prompt", type=int, metavar="N", help="prompt tokens (standard: 512)")
+    parser.add_argument("-n", "--n-gen", type=int, metavar="N", help="generated tokens (standard: 128)")
+    parser.add_argument("-d", "--n-depth", type=int, metavar="N", help="tokens in the context before (0)")
+    parser.add_argument("-r", "--repetitions", type=int, metavar="N", help="repetitions (standard: 5)")
+    _add_loading(parser, context=False)
+    parser.add_argument("-o", "--output", choices=("md", "json", "jsonl", "csv"), default="md", help="default: md")
+    parser.add_argument("--json", action="store_const", const="json", dest="output", help="same as -o json")
+
+
+def _add_loading(parser: argparse.ArgumentParser, *, context: bool = True) -> None:
+    parser.add_argument("-t", "--threads", type=int, metavar="THREADS", help="threads; default: physical cores")
+    if context:
+        parser.add_argument("-c", "--context", type=int, metavar="TOKENS", help="tokens of context")
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "export", "tell:export", "Write the measurements of a session to a file.")
+    parser.add_argument("session", nargs="?", default="latest", help="id, its beginning, or `latest` (default)")
+    parser.add_argument("--format", default="csv", choices=("csv", "json", "parquet", "md"), help="default: csv")
+    parser.add_argument("-o", "--output", metavar="PATH", help="file or folder; default: the exports folder")
+    parser.add_argument("--json", action="store_true", help="print the path as JSON")

@@ -1,0 +1,159 @@
+"""`slmtui chat`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from slmtui.cli import DONE, FAILED, USAGE
+from slmtui.cli.terminal import CommandError, print_json, progress, say, with_services
+from slmtui.core import text
+from slmtui.core.events import AnyEvent, Done, Failed, Loading, Prefilled, Tokens
+from slmtui.core.sampling import Sampling, SamplingError, checked
+from slmtui.lab.loaded import LoadedModel, LoadOptions
+from slmtui.lab.services import Services
+from slmtui.lab.talk import Order, Seat, ask_all
+
+
+def chat(options: argparse.Namespace) -> int:
+    """Send the prompt to every model and print the answers as they come."""
+    prompt = options.prompt
+    if prompt is None:
+        if sys.stdin.isatty():
+            say("slmtui chat: give a prompt with -p, or on standard input")
+            return USAGE
+        prompt = sys.stdin.read()
+    for name in ("threads", "context"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            say(f"slmtui chat: --{name} must be at least 1")
+            return USAGE
+
+    async def run(services: Services) -> int:
+        return await _Conversation(services, options, prompt).run()
+
+    return with_services(run)
+
+
+class _Conversation:
+    """One prompt, one answer from each model."""
+
+    def __init__(self, services: Services, options: argparse.Namespace, prompt: str) -> None:
+        self._services = services
+        self._options = options
+        self._prompt = prompt
+        self._answers: dict[int, list[str]] = {}
+        self._endings: dict[int, Done | Failed] = {}
+        self._live = not options.json and (len(options.models) == 1 or not options.together)
+        """Whether text can be printed while it comes; answers that come together are printed whole."""
+
+    async def run(self) -> int:
+        """Load, ask, print; returns the exit code."""
+        sampling = self._sampling()
+        models = [self._services.find(spec) for spec in self._options.models]
+        options = LoadOptions(context=self._options.context, threads=self._options.threads)
+        seats = [await self._seat(LoadedModel(self._services, model, options)) for model in models]
+        order: Order = "together" if self._options.together else "in turn"
+        shown: Seat | None = None
+        async with aclosing(ask_all(seats, self._prompt, sampling, order, raw=self._options.raw)) as events:
+            async for seat, event in events:
+                if self._live and seat is not shown and len(seats) > 1:
+                    self._head(seat)
+                    shown = seat
+                self._take(seat, event)
+        return self._finish(seats)
+
+    def _sampling(self) -> Sampling:
+        names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
+        given = {name: getattr(self._options, name) for name in names if getattr(self._options, name) is not None}
+        try:
+            return checked(msgspec.structs.replace(self._services.config.sampling, **given))
+        except SamplingError as error:
+            raise CommandError(str(error)) from None
+
+    async def _seat(self, loaded: LoadedModel) -> Seat:
+        async with aclosing(loaded.load()) as events:
+            async for event in events:
+                if isinstance(event, Loading):
+                    progress(f"{loaded.model.name}: loading {text.share(event.fraction)}")
+                elif isinstance(event, Failed):
+                    raise CommandError(f"{loaded.model.name}: {event.message}")
+        progress("")
+        return Seat(loaded, self._options.system)
+
+    def _take(self, seat: Seat, event: AnyEvent) -> None:
+        match event:
+            case Prefilled(done=done, total=total) if total > 512:
+                progress(f"{seat.loaded.model.name}: reading {done:,} of {total:,} tokens")
+            case Tokens(text=piece):
+                self._answers.setdefault(id(seat), []).append(piece)
+                if self._live:
+                    progress("")
+                    print(_fit(piece), end="", flush=True)
+            case Done() | Failed():
+                self._endings[id(seat)] = event
+                if self._live:
+                    print(flush=True)
+                self._tell(seat, event)
+            case _:
+                pass
+
+    def _tell(self, seat: Seat, ending: Done | Failed) -> None:
+        """The figures of one answer, or what went wrong, on standard error."""
+        name = seat.loaded.model.name
+        if isinstance(ending, Failed):
+            say(f"slmtui: {name}: {ending.message}")
+            return
+        timing, memory = ending.timing, seat.loaded.process_memory
+        if timing is None:
+            return
+        say(
+            f"{name}: prefill {text.rate(timing.prefill_tps)} tok/s ({timing.prompt_tokens} tokens) · "
+            f"first token {text.duration(timing.ttft_s)} · decode {text.rate(timing.decode_tps)} tok/s "
+            f"({timing.generated_tokens} tokens, {ending.reason.value}) · "
+            f"memory {text.memory(memory.charged_bytes if memory else None)}"
+        )
+
+    def _finish(self, seats: list[Seat]) -> int:
+        if self._options.json:
+            print_json([self._document(seat) for seat in seats])
+        elif not self._live:
+            for seat in seats:
+                self._head(seat)
+                print(_fit("".join(self._answers.get(id(seat), []))))
+        failed = any(isinstance(self._endings.get(id(seat)), Failed | None) for seat in seats)
+        return FAILED if failed else DONE
+
+    def _head(self, seat: Seat) -> None:
+        print(f"── {text.one_line(seat.loaded.model.name)}{' (demo)' if seat.loaded.model.demo else ''}")
+
+    def _document(self, seat: Seat) -> dict[str, Any]:
+        ending = self._endings.get(id(seat))
+        document: dict[str, Any] = {
+            "model": seat.loaded.model.id,
+            "name": seat.loaded.model.name,
+            "demo": seat.loaded.model.demo,
+            "text": "".join(self._answers.get(id(seat), [])),
+            "prompt": msgspec.to_builtins(seat.prompted) if seat.prompted else None,
+        }
+        if isinstance(ending, Failed):
+            return {**document, "error": ending.message, "failure": ending.kind.value}
+        timing = ending.timing if ending else None
+        memory = seat.loaded.process_memory
+        return {
+            **document,
+            "reason": ending.reason.value if ending else None,
+            "timing": msgspec.to_builtins(timing),
+            "prefill_tps": timing.prefill_tps if timing else None,
+            "decode_tps": timing.decode_tps if timing else None,
+            "process_memory": msgspec.to_builtins(memory),
+            "engine_memory": msgspec.to_builtins(seat.loaded.memory),
+        }
+
+
+def _fit(piece: str) -> str:
+    """Text fit for standard output: as it is for a pipe or file, without control characters on a terminal."""
+    return text.clean(piece) if sys.stdout.isatty() else piece

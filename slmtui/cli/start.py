@@ -1,0 +1,42 @@
+"""`slmtui` without a command: the app on a terminal, the quick comparison elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from slmtui.cli.terminal import EXPECTED, CommandError, fail, say, with_services
+from slmtui.lab.services import Services
+from slmtui.lab.speed import PRESETS, Plan
+
+
+def start(_: argparse.Namespace) -> int:
+    """Open the app; without a terminal, compare the bundled models and say where the export is."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return _open_app()
+    say("slmtui: there is no terminal here, so the app cannot open. Comparing the bundled models instead.")
+    return with_services(_compare)
+
+
+def _open_app() -> int:
+    from slmtui.ui.app import run_app
+
+    try:
+        services = Services.open(strict=False)
+    except EXPECTED as error:
+        return fail(str(error))
+    return run_app(services)
+
+
+async def _compare(services: Services) -> int:
+    from slmtui.cli.bench import run_plan
+
+    bundled = tuple(model for model in services.models() if model.card is not None and model.card.bundled)
+    if not bundled:
+        raise CommandError("the bundled models are missing; install slmtui again")
+    code = await run_plan(services, Plan(models=bundled, shape=PRESETS["quick"]), "md")
+    if services.session is not None:
+        path = await services.export(services.session.id, "csv")
+        say(f"Every repetition is exported to {path}")
+        say("`slmtui --help` lists what else works without a terminal.")
+    return code

@@ -1,0 +1,157 @@
+"""`slmtui hardware`, `models`, `sessions`, `export` and `doctor`: the commands that tell what is known."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slmtui.cli import DONE, FAILED
+from slmtui.cli.terminal import print_json, print_table, say, with_services
+from slmtui.core import text
+from slmtui.core.machine import describe
+from slmtui.core.measurement import Session
+from slmtui.core.results import CellResult, cell_results
+from slmtui.lab import checkup
+from slmtui.lab.export import ExportError
+from slmtui.lab.services import Services
+
+
+def hardware(options: argparse.Namespace) -> int:
+    """Print what this machine is."""
+
+    async def run(services: Services) -> int:
+        machine = await services.machine()
+        if options.json:
+            return print_json(msgspec.to_builtins(machine))
+        rows = describe(machine)
+        width = max(len(label) for label, _ in rows)
+        for label, value in rows:
+            print(f"{label:<{width}}  {text.one_line(value)}")
+        return DONE
+
+    return with_services(run)
+
+
+def models(options: argparse.Namespace) -> int:
+    """Print the models that can be used now."""
+
+    async def run(services: Services) -> int:
+        speeds = await services.speeds()
+        found = services.models()
+        if options.json:
+            return print_json([_model_document(model, speeds.get(model.id, (None, None))) for model in found])
+        rows = []
+        for model in found:
+            prefill, decode = speeds.get(model.id, (None, None))
+            rows.append(
+                {
+                    "model": text.one_line(model.id),
+                    "parameters": text.count(model.card.parameters if model.card else None),
+                    "size": text.size(model.size_bytes),
+                    "prefill tok/s": text.rate(prefill),
+                    "decode tok/s": text.rate(decode),
+                    "licence": (model.card.licence if model.card else None) or text.NOT_MEASURED,
+                    "": "demo" if model.demo else "",
+                }
+            )
+        print_table(rows)
+        say("Speeds are medians of the latest `slmtui bench` on this machine; — means not measured yet.")
+        return DONE
+
+    return with_services(run)
+
+
+def sessions(options: argparse.Namespace) -> int:
+    """Print the sessions, or the cells of one."""
+
+    async def run(services: Services) -> int:
+        if options.session is None:
+            return _print_sessions(await services.sessions(), as_json=options.json)
+        session = services.store.session(options.session)
+        measurements = await services.measurements(session.id)
+        if options.json:
+            document = {"session": msgspec.to_builtins(session), "measurements": msgspec.to_builtins(measurements)}
+            return print_json(document)
+        print_table([_cell_row(result) for result in cell_results(measurements)])
+        return DONE
+
+    return with_services(run)
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write one session to a file and print where it is."""
+
+    async def run(services: Services) -> int:
+        try:
+            path = await services.export(
+                options.session, options.format, Path(options.output) if options.output else None
+            )
+        except ExportError as error:
+            say(f"slmtui export: {error}")
+            return FAILED
+        if options.json:
+            return print_json({"path": str(path), "format": options.format})
+        print(path)
+        return DONE
+
+    return with_services(run)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Check everything that slmtui needs; 1 when something does not work."""
+    import asyncio
+
+    findings = asyncio.run(checkup.examine())
+    sound = all(finding.sound for finding in findings)
+    if options.json:
+        print_json(msgspec.to_builtins(findings))
+        return DONE if sound else FAILED
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        print(f"{'ok  ' if finding.sound else 'FAIL'}  {finding.what:<{width}}  {text.one_line(finding.words)}")
+        if finding.advice:
+            print(f"      {'':<{width}}  → {text.one_line(finding.advice)}")
+    return DONE if sound else FAILED
+
+
+def _model_document(model: Any, speed: tuple[float | None, float | None]) -> dict[str, Any]:  # noqa: ANN401
+    document: dict[str, Any] = msgspec.to_builtins(model, enc_hook=str)
+    return {**document, "demo": model.demo, "prefill_tps": speed[0], "decode_tps": speed[1]}
+
+
+def _print_sessions(found: tuple[Session, ...], *, as_json: bool) -> int:
+    if as_json:
+        return print_json(msgspec.to_builtins(found))
+    if not found:
+        say("Nothing was measured yet. `slmtui bench pocket-5m` measures a bundled model.")
+        return DONE
+    print_table(
+        [
+            {
+                "session": session.id,
+                "started (UTC)": session.started_at[:16].replace("T", " "),
+                "name": text.one_line(session.name),
+                "measurements": str(session.measurements),
+                "models": text.one_line(", ".join(session.models)),
+            }
+            for session in found
+        ]
+    )
+    return DONE
+
+
+def _cell_row(result: CellResult) -> dict[str, str]:
+    prefill, decode, ttft = result.prefill_tps, result.decode_tps, result.ttft_s
+    return {
+        "model": text.one_line(result.name),
+        "test": result.shape,
+        "n": str(len(result.measurements)),
+        "prefill tok/s": text.rate(prefill.median if prefill else None),
+        "decode tok/s": text.rate(decode.median if decode else None),
+        "first token": text.duration(ttft.median if ttft else None),
+        "memory": text.memory(result.process_bytes),
+        "": "noisy" if result.noisy else "together" if result.together else "",
+    }

@@ -1,0 +1,145 @@
+"""Measuring as llama-bench does: counts, clocks, depth."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from slmtui.core.events import FailureKind, Prefilled, Repeated, StopReason, Timing, Tokens
+from slmtui.engine.client import WorkerClient
+from slmtui.engine.protocol import Load, Measure
+from tests.engine.support import STORY, done, failed, loaded, of, prompted, run, tell
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def story(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorkerClient]:
+    log = tmp_path_factory.mktemp("story") / "log"
+    async with loaded(log, Load(path=str(STORY), threads=1, context=2048)) as client:
+        yield client
+
+
+async def repetitions(client: WorkerClient, request: Measure) -> list[Timing]:
+    events = await run(client, request)
+    done(events, StopReason.COMPLETED)
+    found = of(events, Repeated)
+    assert all(one.warmup is request.warmup for one in found)
+    return [one.timing for one in found]
+
+
+def assert_consistent(timing: Timing, accepted_s: float) -> None:
+    """Every clock that ran is positive and the parts are not longer than the whole."""
+    for seconds in (timing.prefill_s, timing.ttft_s, timing.decode_s):
+        assert seconds is None or 0 < seconds < accepted_s
+    assert all(earlier < later for earlier, later in pairwise(timing.token_at_s))
+    if timing.token_at_s and timing.decode_s is not None:
+        steps = timing.token_at_s[-1] - timing.token_at_s[0]
+        assert steps < timing.decode_s
+        assert timing.token_at_s[-1] < accepted_s
+        if len(timing.token_at_s) > 20:
+            assert steps == pytest.approx(timing.decode_s, rel=0.3)
+
+
+@pytest.mark.parametrize(("prompt", "generated"), [(512, 128), (64, 0), (0, 64), (1, 1), (33, 7), (0, 1), (2048, 0)])
+@pytest.mark.parametrize("depth", [0, 100])
+async def test_counts_and_clocks(story: WorkerClient, prompt: int, generated: int, depth: int) -> None:
+    depth = min(depth, 2048 - prompt)
+    started = time.perf_counter()
+    (timing,) = await repetitions(story, Measure(prompt_tokens=prompt, generated_tokens=generated, depth=depth))
+    assert_consistent(timing, time.perf_counter() - started)
+    assert (timing.prompt_tokens, timing.generated_tokens, timing.depth) == (prompt, generated, depth)
+    assert timing.decode_steps == len(timing.token_at_s) == generated
+    assert (timing.prefill_s is None) == (timing.ttft_s is None) == (timing.prefill_tps is None) == (prompt == 0)
+    assert (timing.decode_s is None) == (timing.decode_tps is None) == (generated == 0)
+    if timing.prefill_s is not None and timing.ttft_s is not None:
+        assert timing.prefill_s <= timing.ttft_s
+        assert timing.prefill_tps == pytest.approx(prompt / timing.prefill_s)
+
+
+async def test_repetitions_come_one_by_one(story: WorkerClient) -> None:
+    timings = await repetitions(story, Measure(prompt_tokens=64, generated_tokens=16, repetitions=4, warmup=True))
+    assert len(timings) == 4
+    assert len({timing.prefill_s for timing in timings}) == 4
+    assert len({timing.decode_s for timing in timings}) == 4
+
+
+async def test_no_repetitions(story: WorkerClient) -> None:
+    assert await repetitions(story, Measure(repetitions=0)) == []
+
+
+async def test_a_deep_context_makes_decoding_slower(story: WorkerClient) -> None:
+    """At depth 1,900 attention over the context dominates this model: the depth is really there."""
+    shape = Measure(prompt_tokens=0, generated_tokens=100, repetitions=3)
+    shallow = await repetitions(story, shape)
+    deep = await repetitions(story, msgspec.structs.replace(shape, depth=1900))
+    fastest = [min(timing.decode_s or math.inf for timing in timings) for timings in (shallow, deep)]
+    assert fastest[1] > 1.3 * fastest[0]
+
+
+async def test_progress_is_told_meanwhile(story: WorkerClient) -> None:
+    events = await run(story, Measure(prompt_tokens=2000, generated_tokens=2000))
+    (timing,) = [one.timing for one in of(events, Repeated)]
+    assert of(events, Prefilled)[-1].done == 2000
+    told = of(events, Tokens)
+    assert all(event.text == "" for event in told)
+    at = [moment for event in told for moment in event.at_s]
+    assert tuple(at) == timing.token_at_s[: len(at)]
+    assert sum(event.count for event in told) == len(at) <= 2000
+    if timing.decode_s and timing.decode_s > 0.6:
+        assert told
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Measure(prompt_tokens=2049, generated_tokens=0),
+        Measure(prompt_tokens=0, generated_tokens=2049),
+        Measure(prompt_tokens=1000, generated_tokens=10, depth=1049),
+        Measure(prompt_tokens=10**9),
+    ],
+)
+async def test_a_shape_that_does_not_fit_is_refused_with_figures(story: WorkerClient, request_: Measure) -> None:
+    failure = failed(await run(story, request_), FailureKind.CONTEXT_FULL)
+    assert "2,048" in failure.message
+    assert "larger context" in failure.message
+
+
+async def test_a_shape_that_just_fits(story: WorkerClient) -> None:
+    (timing,) = await repetitions(story, Measure(prompt_tokens=1000, generated_tokens=1000, depth=1048))
+    assert timing.decode_steps == 1000
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Measure(prompt_tokens=-1),
+        Measure(generated_tokens=-5),
+        Measure(depth=-1, generated_tokens=0),
+        Measure(repetitions=-1),
+    ],
+)
+async def test_negative_shapes_are_refused(story: WorkerClient, request_: Measure) -> None:
+    failure = failed(await run(story, request_), FailureKind.BAD_REQUEST)
+    assert "-" in failure.message
+    assert len(await repetitions(story, Measure(prompt_tokens=1, generated_tokens=1))) == 1
+
+
+async def test_a_measurement_leaves_the_conversation_empty(story: WorkerClient) -> None:
+    await run(story, tell("Once upon a time", 4))
+    await repetitions(story, Measure(prompt_tokens=16, generated_tokens=4))
+    assert prompted(await run(story, tell("Once upon a time", 4))).cached_tokens == 0
+
+
+async def test_prefill_is_not_faster_than_the_clock_outside(story: WorkerClient) -> None:
+    started = time.perf_counter()
+    timings = await repetitions(story, Measure(prompt_tokens=1500, generated_tokens=200, repetitions=3))
+    outside_s = time.perf_counter() - started
+    inside_s = sum((timing.prefill_s or 0) + (timing.decode_s or 0) for timing in timings)
+    assert 0.5 * outside_s < inside_s < outside_s

@@ -1,0 +1,441 @@
+"""What the use-cases share: folders that do not work, the machine, how workers are set up, sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from slmtui.core.events import Failed, FailureKind, Inspected, Loaded, StopReason
+from slmtui.core.machine import EngineState
+from slmtui.core.sampling import Sampling
+from slmtui.engine import trial
+from slmtui.lab.export import ExportError
+from slmtui.lab.loaded import LoadedModel, LoadOptions
+from slmtui.lab.services import RESERVE_BYTES, Services, prompt_sha256
+from slmtui.lab.talk import Seat
+from slmtui.sources.config import ConfigError
+from slmtui.sources.library import UnknownModelError
+from slmtui.sources.paths import PathError
+from slmtui.sources.store import StoreError
+from tests.engine.conftest import Crash
+from tests.engine.conftest import crash as _crash
+from tests.engine.support import F16, Q4_K_M, STORY, done, until
+from tests.lab.seats import load, model, seated, services, workers
+
+crash = _crash
+ANSWER = Sampling(temperature=0, max_tokens=4)
+
+
+@pytest.fixture
+async def shared(home: Path) -> AsyncIterator[Services]:
+    async with services(home) as opened:
+        yield opened
+
+
+async def ask(seat: Seat, text: str = "Hello") -> None:
+    async with aclosing(seat.ask(text, ANSWER)) as stream:
+        events = [event async for event in stream]
+    done(events, StopReason.LIMIT)
+
+
+# -- opening
+
+
+def break_home(home: Path) -> None:
+    home.write_text("a file is in the way")
+
+
+def break_data(home: Path) -> None:
+    home.mkdir()
+    (home / "data").write_text("a file is in the way")
+
+
+def break_store(home: Path) -> None:
+    (home / "data").mkdir(parents=True)
+    (home / "data" / "slmtui.sqlite3").write_bytes(b"this is no database " * 500)
+
+
+@pytest.mark.parametrize("damage", [break_home, break_data, break_store])
+def test_a_data_folder_that_does_not_work_is_an_error_when_strict(home: Path, damage: object) -> None:
+    assert callable(damage)
+    damage(home)
+    with pytest.raises((PathError, StoreError, ConfigError)) as caught:
+        Services.open(strict=True)
+    assert str(home) in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [break_home, break_data, break_store])
+async def test_otherwise_measurements_are_kept_in_memory(
+    home: Path, damage: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callable(damage)
+    damage(home)
+    monkeypatch.setattr(trial, "_try", sound)
+    opened = Services.open(strict=False)
+    try:
+        notice = opened.notices[-1]
+        assert "in memory" in notice
+        assert "export" in notice
+        assert opened.store.path is None
+        async with seated(opened, [F16]) as (seat,):
+            await ask(seat)
+        (session,) = await opened.sessions()
+        path = await opened.export(session.id, "csv", tmp_path / "kept.csv")
+        assert path.read_text(encoding="utf-8").count("\n") == 2
+    finally:
+        await opened.close()
+
+
+async def sound(version: str, *_: object) -> tuple[EngineState, bool]:
+    return EngineState(name="llama.cpp", version=version, devices=("CPU",), trial="sound"), True
+
+
+async def test_settings_that_cannot_be_read(home: Path) -> None:
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "config.toml").write_text("threads = 'many'")
+    with pytest.raises(ConfigError):
+        Services.open(strict=True)
+    opened = Services.open(strict=False)
+    assert len(opened.notices) == 1
+    assert "Settings are not used" in opened.notices[0]
+    assert opened.config.threads is None
+    await opened.close()
+
+
+async def test_nothing_goes_wrong_without_a_notice(home: Path) -> None:
+    opened = Services.open(strict=False)
+    assert opened.notices == []
+    assert opened.store.path is not None
+    assert opened.store.path.is_relative_to(home)
+    await opened.close()
+    await opened.close()
+
+
+# -- models
+
+
+async def test_bundled_models_and_added_files(shared: Services, tmp_path: Path) -> None:
+    assert {one.id for one in shared.models()} >= {"pocket-5m:Q4_K_M", "pocket-5m:Q8_0", "pocket-5m:F16"}
+    assert shared.find("pocket-5m:f16").path == F16
+    with pytest.raises(UnknownModelError):
+        shared.find("no-such-model")
+    own = tmp_path / "own.gguf"
+    own.write_bytes(STORY.read_bytes())
+    added = await shared.add_file(own)
+    assert added.path == own
+    assert own in [one.path for one in shared.models()]
+    await shared.add_file(own)
+    assert len(shared.config.folders) == 1
+    again = Services.open(strict=True)
+    assert own in [one.path for one in again.models()], "it is remembered"
+    await again.close()
+    with pytest.raises(UnknownModelError):
+        await shared.add_file(tmp_path / "missing.gguf")
+
+
+async def test_inspecting_reads_facts_and_ends_its_worker(shared: Services) -> None:
+    told = await shared.inspect(model(F16))
+    assert isinstance(told, Inspected)
+    assert told.facts.layers == 6
+    assert told.facts.context == 512
+    assert workers() == []
+    assert shared.loaded == []
+    assert await shared.inspect(model(F16)) is told, "no second worker"
+    larger = await shared.inspect(model(F16), 2048)
+    assert isinstance(larger, Inspected)
+    assert larger.facts.context == 2048
+
+
+async def test_inspecting_a_damaged_file_is_tried_again(shared: Services, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.gguf"
+    path.write_bytes(F16.read_bytes()[:50_000])
+    told = await shared.inspect(model(path))
+    assert isinstance(told, Failed)
+    assert told.kind is FailureKind.BAD_FILE
+    path.write_bytes(STORY.read_bytes())
+    assert isinstance(await shared.inspect(model(path)), Inspected)
+
+
+async def test_a_file_that_was_replaced_is_inspected_anew(shared: Services, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(STORY.read_bytes())
+    assert isinstance(await shared.inspect(model(path)), Inspected)
+    path.write_bytes(F16.read_bytes())
+    told = await shared.inspect(model(path))
+    assert isinstance(told, Inspected)
+    assert told.facts.layers == 6
+
+
+async def test_inspecting_can_be_given_up(shared: Services) -> None:
+    task = asyncio.create_task(shared.inspect(model(F16)))
+    await until(lambda: bool(workers()))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert workers() == []
+
+
+# -- machine
+
+
+async def test_the_machine_is_detected_once_and_its_engine_tried_once(home: Path, crash: Crash) -> None:
+    starts = crash("never")
+    opened = Services.open(strict=True)
+    first, second = await asyncio.gather(opened.machine(), opened.machine())
+    assert first is second
+    assert starts() == 1
+    (engine,) = first.engines
+    assert engine.trial == "sound"
+    assert first.cpu.threads >= 1
+    quick = await opened.quick_machine()
+    assert quick.cpu.name == first.cpu.name or quick.cpu.name is None
+    assert (await opened.memory_now()).total_bytes == first.memory.total_bytes
+    await opened.close()
+    again = Services.open(strict=True)
+    assert (await again.machine()).engines == (engine,)
+    assert starts() == 1, "remembered from one run of the program to the next"
+    await again.close()
+
+
+async def test_closing_while_the_engine_is_tried_leaves_no_process(home: Path, crash: Crash) -> None:
+    starts = crash("hang")
+    opened = Services.open(strict=True)
+    waiting = asyncio.create_task(opened.machine())
+    await until(lambda: starts() > 0)
+    await opened.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not psutil.Process().children()
+
+
+async def test_one_who_waits_for_the_machine_can_leave(shared: Services) -> None:
+    waiting = asyncio.create_task(shared.machine())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert await shared.machine()
+
+
+async def test_a_build_that_crashes_is_loaded_without_repacked_weights(home: Path, crash: Crash) -> None:
+    """From the trial to the answer: the model works although the build is broken, and the measurement says how."""
+    crash("repacked")
+    opened = Services.open(strict=True)
+    try:
+        machine = await opened.machine()
+        assert machine.engines[0].trial == "plain buffers only"
+        assert machine.engines[0].advice is not None
+        request = await opened.load_request(model(Q4_K_M), LoadOptions())
+        assert request.extra_buffers is False
+        async with seated(opened, [Q4_K_M]) as (seat,):
+            await ask(seat)
+            assert seat.loaded.facts.extra_buffers is False
+            assert seat.measurements[0].settings.extra_buffers is False
+    finally:
+        await opened.close()
+
+
+# -- workers
+
+
+async def with_engine(shared: Services, state: EngineState) -> None:
+    machine = msgspec.structs.replace(await shared.machine(), engines=(state,))
+    shared._machine = asyncio.create_task(asyncio.sleep(0, machine))
+
+
+@pytest.mark.parametrize(
+    ("devices", "device", "layers"),
+    [
+        (("CPU",), "cpu", 0),
+        ((), "cpu", 0),
+        (("CPU", "BLAS Accelerate"), "cpu", 0),
+        (("CUDA0 NVIDIA H200", "CPU"), "gpu", -1),
+        (("MTL0 Apple M3", "BLAS Accelerate", "CPU"), "gpu", -1),
+    ],
+)
+async def test_the_device_is_what_the_engine_can_use(
+    shared: Services, devices: tuple[str, ...], device: str, layers: int
+) -> None:
+    await with_engine(shared, EngineState(name="llama.cpp", devices=devices, trial="sound"))
+    request = await shared.load_request(model(F16), LoadOptions())
+    assert (request.device, request.gpu_layers, request.extra_buffers) == (device, layers, True)
+
+
+async def test_settings_of_a_load(shared: Services) -> None:
+    machine = await shared.machine()
+    plain = await shared.load_request(model(F16), LoadOptions())
+    assert (plain.threads, plain.context, plain.type_k, plain.inspect_only) == (machine.cpu.threads, None, "f16", False)
+    await shared.save_config(msgspec.structs.replace(shared.config, threads=3, context=1024))
+    configured = await shared.load_request(model(F16), LoadOptions())
+    assert (configured.threads, configured.context) == (3, 1024)
+    wished = LoadOptions(threads=2, context=300, type_k="q8_0", type_v="q4_0", flash_attention="on")
+    request = await shared.load_request(model(F16), wished, inspect_only=True)
+    assert (request.threads, request.context, request.type_k, request.type_v) == (2, 300, "q8_0", "q4_0")
+    assert (request.flash_attention, request.inspect_only, request.path) == ("on", True, str(F16))
+
+
+async def test_the_memory_budget_is_what_is_free_less_a_reserve(shared: Services) -> None:
+    free = (await shared.memory_now()).available_bytes
+    assert free is not None
+    request = await shared.load_request(model(F16), LoadOptions())
+    assert request.memory_budget_bytes == pytest.approx(free - RESERVE_BYTES, rel=0.2)
+    unchecked = await shared.load_request(model(F16), LoadOptions(check_memory=False))
+    assert unchecked.memory_budget_bytes is None
+
+
+async def test_each_worker_has_a_log_of_its_own_and_old_ones_go(shared: Services) -> None:
+    folder = shared.paths.logs
+    for number in range(60):
+        log = folder / f"worker-{number:02d}.log"
+        log.touch()
+        os.utime(log, (number, number))
+    (folder / "notes.txt").touch()
+    first, second = shared.worker_log(), shared.worker_log()
+    assert first != second
+    assert first.parent == folder
+    left = sorted(path.name for path in folder.glob("worker-*.log"))
+    assert len(left) == 50
+    assert "worker-09.log" not in left
+    assert "worker-10.log" in left
+    assert (folder / "notes.txt").exists()
+
+
+async def test_a_log_folder_that_cannot_be_made(shared: Services) -> None:
+    shared.paths.logs.rmdir()
+    shared.paths.logs.write_text("in the way")
+    log = shared.worker_log()
+    assert log.parent.is_dir()
+    loaded = await load(shared, STORY)
+    assert loaded.ready
+    await loaded.close()
+
+
+async def test_loading_closing_and_loading_again(shared: Services) -> None:
+    loaded = LoadedModel(shared, model(STORY), LoadOptions(threads=1))
+    assert not loaded.ready
+    assert loaded.pid is None
+    for _ in range(2):
+        async with aclosing(loaded.load()) as stream:
+            events = [event async for event in stream]
+        assert isinstance(events[-1], Loaded)
+        assert loaded.ready
+        assert shared.loaded == [loaded]
+        assert workers() == [loaded.pid]
+        assert loaded.planned
+        assert loaded.memory == events[-1].memory
+        await loaded.close()
+        await loaded.close()
+        assert not loaded.ready
+        assert shared.loaded == []
+        assert workers() == []
+
+
+async def test_a_model_is_not_ready_after_a_load_that_failed(shared: Services, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(STORY.read_bytes())
+    loaded = LoadedModel(shared, model(path), LoadOptions(threads=1))
+    for good in (True, False):
+        async with aclosing(loaded.load()) as stream:
+            events = [event async for event in stream]
+        assert isinstance(events[-1], Loaded) is good
+        assert loaded.ready is good
+        path.unlink(missing_ok=True)
+    await loaded.close()
+
+
+async def test_closing_ends_all_workers_whatever_they_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_try", sound)
+    opened = Services.open(strict=True)
+    loaded = [await load(opened, path) for path in (F16, STORY)]
+    busy = asyncio.create_task(ask_for_ever(loaded[0]))
+    await until(lambda: loaded[0].busy)
+    assert len(workers()) == 2
+    await opened.close()
+    await busy
+    assert workers() == []
+
+
+async def ask_for_ever(loaded: LoadedModel) -> None:
+    seat = Seat(loaded)
+    async with aclosing(seat.ask("What is prefill?", Sampling(max_tokens=100_000))) as stream:
+        async for _ in stream:
+            pass
+
+
+# -- sessions
+
+
+async def test_a_session_begins_with_the_first_measurement(shared: Services) -> None:
+    assert shared.session is None
+    assert await shared.sessions() == ()
+    async with seated(shared, [F16]) as (seat,):
+        assert shared.session is None, "loading measures nothing"
+        await ask(seat)
+        await ask(seat)
+    assert shared.session is not None
+    (session,) = await shared.sessions()
+    assert session.id == shared.session.id
+    assert session.measurements == 2
+    assert session.environment.machine.cpu.threads >= 1
+    assert len(await shared.measurements(session.id)) == 2
+
+
+async def test_a_session_ends_with_the_program(home: Path) -> None:
+    async with services(home) as first:
+        async with seated(first, [F16]) as (seat,):
+            await ask(seat)
+        (running,) = await first.sessions()
+        assert running.ended_at is None
+    async with services(home) as second:
+        (ended,) = await second.sessions()
+        assert ended.ended_at is not None
+        assert second.session is None
+
+
+async def test_a_deleted_session_begins_anew(shared: Services) -> None:
+    async with seated(shared, [F16]) as (seat,):
+        await ask(seat)
+        assert shared.session is not None
+        first = shared.session.id
+        await shared.rename_session(first, "mine")
+        assert (await shared.sessions())[0].name == "mine"
+        await shared.delete_session(first)
+        assert await shared.sessions() == ()
+        await ask(seat)
+    (session,) = await shared.sessions()
+    assert session.id != first
+    assert session.measurements == 1
+
+
+async def test_first_measurements_at_the_same_time_share_a_session(shared: Services) -> None:
+    async with seated(shared, [F16, STORY]) as seats:
+        await asyncio.gather(*(ask(seat, "Once upon a time") for seat in seats))
+    (session,) = await shared.sessions()
+    assert session.measurements == 2
+
+
+async def test_exporting(shared: Services, tmp_path: Path) -> None:
+    async with seated(shared, [F16]) as (seat,):
+        await ask(seat)
+    (session,) = await shared.sessions()
+    for form in ("csv", "json", "parquet", "md"):
+        path = await shared.export(session.id, form)
+        assert path.parent == shared.paths.exports
+        assert path.stat().st_size > 100
+    assert (await shared.export(session.id, "json", tmp_path / "a.json")) == tmp_path / "a.json"
+    with pytest.raises(ExportError):
+        await shared.export(session.id, "docx")
+    with pytest.raises(ExportError):
+        await shared.export(session.id, "csv", tmp_path / "missing" / "a.csv")
+    with pytest.raises(StoreError):
+        await shared.export("nothing", "csv")
+
+
+def test_prompts_are_told_apart_without_being_told() -> None:
+    assert prompt_sha256("a") != prompt_sha256("b")
+    assert len(prompt_sha256("half \ud83d")) == 64

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+from textual.app import App, ComposeResult
+
+from slmtui.core.live import Live
+from slmtui.core.stats import Summary, summarize
+from slmtui.ui.widgets.chart import Bar, BarChart, MemoryChart, Stack, plot
+from slmtui.ui.widgets.gauges import Gauge, Gauges
+
+MIB = 1024**2
+
+
+def summary(*values: float) -> Summary:
+    found = summarize(values)
+    assert found is not None
+    return found
+
+
+class Host(App[None]):
+    def compose(self) -> ComposeResult:
+        yield BarChart("Decode, tok/s")
+        yield MemoryChart()
+        yield Gauges()
+
+
+def lines(widget: BarChart | MemoryChart) -> list[str]:
+    return [widget.render_line(y).text for y in range(widget.size.height)]
+
+
+@pytest.mark.parametrize("cells", [0, 1, 8, 40])
+@pytest.mark.parametrize("values", [(10.0,), (8.0, 10.0, 12.0), (0.1, 10.0, 19.0)])
+def test_a_plot_is_as_wide_as_its_room(cells: int, values: tuple[float, ...]) -> None:
+    drawn = plot(summary(*values), summary(*values).q3, cells)
+    assert sum(len(text) for text, _ in drawn) == cells
+
+
+def test_the_bar_ends_at_the_median() -> None:
+    drawn = plot(summary(10.0), 20.0, 40)
+    assert "".join(text for text, _ in drawn) == "█" * 20 + " " * 20
+
+
+def test_whiskers_reach_from_quartile_to_quartile() -> None:
+    found = Summary(n=4, median=10, q1=5, q3=20, mean=10, sd=1, minimum=1, maximum=30)
+    drawn = plot(found, 20.0, 40)
+    text = "".join(text for text, _ in drawn)
+    assert (text.index("├"), text.index("┤")) == (10, 39)
+    assert drawn[10][1] == "inside"
+    assert drawn[39][1] == "whisker"
+
+
+def test_what_was_not_measured_has_no_bar() -> None:
+    assert plot(None, 10.0, 5) == [("     ", "")]
+
+
+async def test_the_chart_has_a_line_for_each_bar_and_follows_the_theme() -> None:
+    app = Host()
+    async with app.run_test(size=(60, 20)) as pilot:
+        chart = app.query_one(BarChart)
+        chart.bars = (
+            Bar("Pocket 5M", summary(100.0)),
+            Bar("A very long name of a model file", summary(50.0)),
+            Bar("x", None),
+        )
+        await pilot.pause()
+        text = lines(chart)
+        assert [len(line) for line in text] == [60] * 4
+        assert text[0].startswith("Decode, tok/s")
+        assert text[1].count("█") == pytest.approx(2 * text[2].count("█"), abs=1)
+        assert text[1].rstrip().endswith("100")
+        assert "…" in text[2]
+        assert text[3].rstrip().endswith("—")
+        before = {segment.style.color for segment in chart.render_line(1) if segment.style and "█" in segment.text}
+        app.theme = "textual-light"
+        await pilot.pause()
+        after = {segment.style.color for segment in chart.render_line(1) if segment.style and "█" in segment.text}
+        assert before != after
+
+
+async def test_memory_is_drawn_to_scale() -> None:
+    app = Host()
+    async with app.run_test(size=(100, 20)) as pilot:
+        chart = app.query_one(MemoryChart)
+        chart.stacks = (Stack("one", (60 * MIB, 20 * MIB, 20 * MIB)), Stack("two", (30 * MIB, None, 20 * MIB)))
+        await pilot.pause()
+        _, first, second = lines(chart)
+        assert "100 MiB = 60 MiB + 20 MiB + 20 MiB" in first
+        assert "50 MiB = 30 MiB + — + 20 MiB" in second
+        assert first.count("█") == pytest.approx(2 * second.count("█"), abs=1)
+        assert first.count("▓") == pytest.approx(first.count("░"), abs=1)
+        assert "▓" not in second
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_gauges_fit_their_width(width: int) -> None:
+    app = Host()
+    async with app.run_test(size=(width, 20)) as pilot:
+        gauges = app.query_one(Gauges)
+        gauges.rows = (
+            Gauge(name="Pocket 5M Q4_K_M", state="measuring", words="repetition 10 of 10", live=Live(), running=True),
+            Gauge(name="a" * 80, state="failed", words="failed"),
+        )
+        await pilot.pause()
+        text = str(gauges.render()).split("\n")
+        assert len(text) == 3
+        assert len({len(line) for line in text}) == 1
+        assert len(text[0]) <= width

@@ -1,0 +1,404 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from slmtui.core.catalog import LocalModel
+from slmtui.core.events import Failed, FailureKind, Inspected, MemoryPart, ModelFacts, total_bytes
+from slmtui.core.machine import Memory
+from slmtui.core.text import memory
+from slmtui.lab.services import RESERVE_BYTES, Services
+from slmtui.sources.config import load_config
+from slmtui.ui.app import SlmtuiApp
+from slmtui.ui.screens.card import CardScreen
+from slmtui.ui.screens.models import ModelsScreen
+from slmtui.ui.widgets.finder import Finder
+from slmtui.ui.widgets.model_detail import ModelDetail, detail_lines, fitting, memory_bar
+from slmtui.ui.widgets.model_table import ModelRow, ModelTable
+from slmtui.ui.widgets.pick import AddFileSheet, complete_path
+from slmtui.ui.widgets.strip import Live
+from tests.ui.steps import copy_of_pocket, notices, running, seed, shown, until
+
+MIB = 1024**2
+Q8 = "pocket-5m:Q8_0"
+
+
+def screen_of(app: SlmtuiApp) -> ModelsScreen:
+    assert isinstance(app.screen, ModelsScreen)
+    return app.screen
+
+
+def table_of(app: SlmtuiApp) -> ModelTable:
+    return screen_of(app).query_one(ModelTable)
+
+
+def begins(table: ModelTable, verdict: str) -> bool:
+    return table.figure(Q8, "fits").text.startswith(verdict)
+
+
+def is_within(table: ModelTable, width: int) -> bool:
+    return table.size.width < width
+
+
+async def read_all(app: SlmtuiApp, pilot: Pilot[int]) -> ModelsScreen:
+    """Wait until every model's file was read, and the machine's memory."""
+    screen = screen_of(app)
+    await until(pilot, lambda: screen.rows and not any(row.pending for row in screen.rows.values()))
+    await until(pilot, lambda: app.live.memory.total_bytes)
+    return screen
+
+
+def with_files(folder: Path) -> Services:
+    """Services that list the .gguf files of a folder too."""
+    services = Services.open(strict=False)
+    services.config = msgspec.structs.replace(services.config, folders=(str(folder),))
+    return services
+
+
+async def test_the_bundled_models_are_listed_at_once_and_their_numbers_fill_in() -> None:
+    async with running() as (app, pilot):
+        table = table_of(app)
+        assert {f"pocket-5m:{label}" for label in ("Q4_K_M", "Q8_0", "F16")} <= set(table.keys)
+        assert table.figure(Q8, "memory").text == "…"
+        screen = await read_all(app, pilot)
+        inspected = await app.services.inspect(app.services.find(Q8))
+        assert isinstance(inspected, Inspected)
+        assert table.figure(Q8, "memory").text == memory(total_bytes(inspected.planned))
+        assert table.figure(Q8, "fits").text == "✓ yes"
+        assert table.figure(Q8, "params").value == 5_246_208
+        assert table.figure(Q8, "licence").text == "MIT"
+        assert screen.rows[Q8].facts.layers == 6
+
+
+async def test_demo_models_are_labelled_in_the_row_the_detail_and_the_card() -> None:
+    async with running() as (app, pilot):
+        await read_all(app, pilot)
+        table = table_of(app)
+        table.highlight(Q8)
+        assert "demo" in table.figure(Q8, "name").text
+        await until(pilot, lambda: "not good for real work" in shown(app, "ModelDetail"))
+        await pilot.press("enter")
+        card = app.screen
+        assert isinstance(card, CardScreen)
+        assert "not good for real work" in "\n".join(str(each.render()) for each in card.query(Static).results())
+
+
+async def test_rows_are_updated_in_place() -> None:
+    async with running() as (app, pilot):
+        table = table_of(app)
+        before = dict(table.rows)
+        table.highlight("pocket-5m:F16")
+        await read_all(app, pilot)
+        app.live = Live(memory=Memory(total_bytes=10**9, available_bytes=RESERVE_BYTES + 15 * MIB))
+        await until(pilot, lambda: table.figure("pocket-5m:F16", "fits").text.startswith("✗ no"))
+        assert {key: id(row) for key, row in table.rows.items()} == {key: id(row) for key, row in before.items()}
+        assert table.highlighted == "pocket-5m:F16"
+
+
+async def test_what_fits_follows_the_free_memory() -> None:
+    async with running() as (app, pilot):
+        screen = await read_all(app, pilot)
+        table = table_of(app)
+        needed = screen.rows[Q8].needed_bytes
+        assert needed is not None
+        for available, verdict in ((needed * 2, "✓ yes"), (needed + MIB, "~ tight"), (needed - MIB, "✗ no")):
+            app.live = Live(memory=Memory(total_bytes=10**10, available_bytes=available + RESERVE_BYTES))
+            await until(pilot, partial(begins, table, verdict))
+        assert table.figure(Q8, "fits").text == "✗ no: 1 MiB short"
+        table.highlight(Q8)
+        await until(pilot, lambda: "no: 1 MiB short" in shown(app, "ModelDetail"))
+
+
+async def test_space_marks_up_to_four_models_and_says_so(tmp_path: Path) -> None:
+    for number in range(5):
+        copy_of_pocket(tmp_path, f"own-{number}.gguf")
+    async with running(services=with_files(tmp_path)) as (app, pilot):
+        await until(pilot, lambda: len(table_of(app)) >= 10)
+        for _ in range(5):
+            await pilot.press("space", "down")
+        await until(pilot, lambda: notices(app))
+        assert len(app.marked) == 4
+        assert any("4 models at most" in text for text in notices(app))
+        assert "● 4 marked" in shown(app, "#count")
+        first = app.marked[0]
+        await pilot.press("home", "space")
+        assert first not in app.marked
+        await pilot.press("u")
+        assert len(app.marked) == 0
+        assert table_of(app).figure(first.id, "mark").text == "·"
+
+
+async def test_a_click_on_the_mark_marks_and_a_click_on_the_name_highlights() -> None:
+    async with running() as (app, pilot):
+        table = table_of(app)
+        second, third = table.keys[1], table.keys[2]
+        await pilot.click(table, offset=(2, 3))
+        await until(pilot, lambda: app.marked)
+        assert [model.id for model in app.marked] == [second]
+        await pilot.click(table, offset=(8, 4))
+        assert table.highlighted == third
+        assert [model.id for model in app.marked] == [second]
+        await pilot.click(table, offset=(8, 4), times=2)
+        await until(pilot, lambda: isinstance(app.screen, CardScreen))
+
+
+@pytest.mark.parametrize(("key", "place"), [("c", "chat"), ("b", "compare")])
+async def test_on_to_chat_and_compare_with_the_highlighted_model(key: str, place: str) -> None:
+    async with running() as (app, pilot):
+        table_of(app).highlight(Q8)
+        await pilot.press(key)
+        await until(pilot, lambda: app.current_mode == place)
+        assert [model.id for model in app.marked] == [Q8]
+
+
+async def test_on_to_compare_with_the_marked_models() -> None:
+    async with running() as (app, pilot):
+        await pilot.press("space", "down", "space", "down")
+        marked = app.marked
+        await pilot.press("b")
+        await until(pilot, lambda: app.current_mode == "compare")
+        assert app.marked == marked
+        assert len(marked) == 2
+
+
+async def test_find_filters_while_one_types_and_esc_shows_all_again() -> None:
+    async with running() as (app, pilot):
+        table = table_of(app)
+        everything = set(table.keys)
+        await pilot.press("slash")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press(*"q8 5m")
+        await until(pilot, lambda: set(table.keys) == {Q8})
+        assert f"1 of {len(everything)}" in shown(app, "#count")
+        await pilot.press("enter")
+        assert app.focused is table
+        assert len(screen_of(app).query(Finder)) == 1
+        await pilot.press("slash")
+        await pilot.press(*"zzz")
+        await until(pilot, lambda: not table.keys)
+        assert "No model matches “zzz”" in shown(app, "#nothing")
+        assert screen_of(app).query_one(ModelDetail).row is None
+        await pilot.press("escape")
+        await until(pilot, lambda: set(table.keys) == everything)
+        assert app.focused is table
+        assert not screen_of(app).query(Finder)
+
+
+async def test_columns_sort_by_their_numbers(tmp_path: Path) -> None:
+    copy_of_pocket(tmp_path, "broken.gguf").write_bytes(b"GGUF" + bytes(9))
+    async with running(services=with_files(tmp_path)) as (app, pilot):
+        screen = await read_all(app, pilot)
+        table = table_of(app)
+        broken = str(tmp_path / "broken.gguf")
+        table.sort_by("memory", descending=False)
+        needs = [screen.rows[key].needed_bytes for key in table.keys]
+        known = [need for need in needs if need is not None]
+        assert known == sorted(known)
+        assert table.keys[-1] == broken, "what is not known stands last"
+        await pilot.press("S")
+        assert table.keys[-1] == broken, "in either direction"
+        assert [screen.rows[key].needed_bytes for key in table.keys][:-1] == known[::-1]
+        head = table.columns[next(key for key in table.columns if key.value == "memory")].label.plain
+        assert "▼" in head
+
+
+async def test_s_sorts_by_the_next_column_and_keeps_the_highlight() -> None:
+    async with running() as (app, pilot):
+        table = table_of(app)
+        table.highlight(Q8)
+        assert table.sorted_by == "name"
+        await pilot.press("s")
+        assert table.sorted_by == "params"
+        assert table.highlighted == Q8
+        await pilot.click(table, offset=(8, 0))
+        await until(pilot, lambda: table.sorted_by == "name")
+
+
+async def test_columns_that_matter_least_go_first() -> None:
+    async with running((160, 36)) as (app, pilot):
+        table = table_of(app)
+        everything = table.shown_columns
+        assert {"licence", "size", "params"} <= set(everything)
+        for width in (120, 100, 80, 60, 40):
+            await pilot.resize_terminal(width, 30)
+            await until(pilot, partial(is_within, table, width))
+            left = [key for key in everything if key in table.shown_columns]
+            assert list(table.shown_columns) == left, "the order stays"
+            assert table.virtual_size.width <= table.size.width, "nothing scrolls sideways"
+            assert {"mark", "name", "fits", "decode"} <= set(left)
+        assert "licence" not in table.shown_columns
+        await pilot.resize_terminal(160, 36)
+        await until(pilot, lambda: table.shown_columns == everything)
+
+
+async def test_measured_speeds_are_in_the_row_and_the_detail() -> None:
+    services = Services.open(strict=False)
+    seed(services, prefill_s=512 / 20_000, decode_s=128 / 800)
+    async with running(services=services) as (app, pilot):
+        await read_all(app, pilot)
+        table = table_of(app)
+        await until(pilot, lambda: table.figure(Q8, "decode").text == "800")
+        assert table.figure(Q8, "prefill").text == "20,000"
+        assert table.figure("pocket-5m:F16", "decode").text == "—"
+        table.highlight(Q8)
+        await until(pilot, lambda: "decode 800 tok/s" in shown(app, "ModelDetail"))
+        seed(services, decode_s=128 / 900)
+        await pilot.press("f5")
+        await until(pilot, lambda: app.current_mode == "sessions")
+        await pilot.press("f2")
+        await until(pilot, lambda: table.figure(Q8, "decode").text == "900")
+
+
+async def test_a_file_of_ones_own_is_added_by_its_path(tmp_path: Path) -> None:
+    path = copy_of_pocket(tmp_path, "my [bold]model.gguf")
+    async with running() as (app, pilot):
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, AddFileSheet))
+        app.screen.query_one(Input).value = str(path)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        table = table_of(app)
+        assert table.highlighted == str(path)
+        assert table.figure(str(path), "name").text == "my [bold]model"
+        await until(pilot, lambda: table.figure(str(path), "variant").text == "Q4_K_M")
+        config = app.services.paths.config_file
+    assert str(path) in load_config(config).folders
+    async with running() as (app, _):
+        assert str(path) in table_of(app), "it is listed in the next run too"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda folder: folder / "missing.gguf", "there is no file"),
+        (lambda folder: folder, "is a folder"),
+        (lambda folder: _written(folder / "text.gguf", b"hello"), "GGUF"),
+        (lambda folder: _truncated(folder / "short.gguf"), "short.gguf"),
+    ],
+    ids=["missing", "folder", "not a gguf", "truncated"],
+)
+async def test_a_file_that_can_t_be_added_is_told_and_the_sheet_stays(
+    tmp_path: Path, make: Callable[[Path], Path], said: str
+) -> None:
+    path = make(tmp_path)
+    async with running() as (app, pilot):
+        before = table_of(app).keys
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, AddFileSheet))
+        app.screen.query_one(Input).value = str(path)
+        await pilot.press("enter")
+        await until(pilot, lambda: said in shown(app, ".outcome") and "✗" in shown(app, ".outcome"))
+        await pilot.press("escape")
+        assert table_of(app).keys == before
+        assert app.services.config.folders == ()
+
+
+async def test_a_file_that_became_unreadable_says_why_and_the_others_stay(tmp_path: Path) -> None:
+    _truncated(tmp_path / "short.gguf")
+    async with running(services=with_files(tmp_path)) as (app, pilot):
+        screen = await read_all(app, pilot)
+        table, broken = table_of(app), str(tmp_path / "short.gguf")
+        assert table.figure(broken, "fits").text == "✗ can't be opened"
+        table.highlight(broken)
+        failed = screen.rows[broken].failed
+        assert failed is not None
+        await until(pilot, lambda: failed.message in shown(app, "ModelDetail"))
+        assert table.figure(Q8, "fits").text == "✓ yes"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, CardScreen))
+
+
+async def test_a_file_that_was_deleted_is_gone_on_return(tmp_path: Path) -> None:
+    path = copy_of_pocket(tmp_path)
+    async with running(services=with_files(tmp_path)) as (app, pilot):
+        await read_all(app, pilot)
+        table = table_of(app)
+        table.highlight(str(path))
+        await pilot.press("space", "f5")
+        await until(pilot, lambda: app.current_mode == "sessions")
+        path.unlink()
+        await pilot.press("f2")
+        await until(pilot, lambda: str(path) not in table)
+        assert app.marked == ()
+
+
+async def test_the_card_has_all_variants_and_the_source_of_every_fact() -> None:
+    async with running((120, 60)) as (app, pilot):
+        await read_all(app, pilot)
+        table_of(app).highlight(Q8)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, CardScreen))
+        text = "\n".join(str(each.render()) for each in app.screen.query(Static).results())
+        for words in ("Q4_K_M", "▸ Q8_0", "F16", "file header", "catalog", "dry run", "this machine", "5,246,208"):
+            assert words in text
+        await pilot.press("escape")
+        assert isinstance(app.screen, ModelsScreen)
+
+
+def test_the_path_field_completes_folders_and_model_files(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "one.gguf").touch()
+    (tmp_path / "models" / "one.txt").touch()
+    assert complete_path(f"{tmp_path}/mo", (".gguf",)) == f"{tmp_path}/models/"
+    assert complete_path(f"{tmp_path}/models/o", (".gguf",)) == f"{tmp_path}/models/one.gguf"
+    assert complete_path(f"{tmp_path}/models/x", (".gguf",)) is None
+    assert complete_path(f"{tmp_path}/none/x", (".gguf",)) is None
+    assert complete_path("", (".gguf",)) is None
+    assert complete_path("~nobody-of-that-name/x", (".gguf",)) is None
+
+
+def row() -> ModelRow:
+    planned = (
+        MemoryPart(kind="weights", device="CPU", bytes=3 * MIB),
+        MemoryPart(kind="KV cache", device="CPU", bytes=1),
+    )
+    facts = ModelFacts(architecture="llama", layers=6, heads=8, kv_heads=1, vocabulary=2048, context=512)
+    model = LocalModel(id="x", name="x [red]y", path=Path("/x.gguf"), size_bytes=5)
+    return ModelRow(model=model, inspected=Inspected(facts=facts, planned=planned))
+
+
+def test_detail_lines_never_exceed_their_width() -> None:
+    for width in (40, 60, 76, 116):
+        assert all(line.cell_length <= width for line in detail_lines(row(), width)[1:])
+
+
+def test_a_part_of_the_memory_that_is_there_is_seen() -> None:
+    inspected = row().inspected
+    assert inspected is not None
+    assert memory_bar(inspected.planned, 20).plain == "█" * 19 + "▓"
+    assert memory_bar((), 20).plain == ""
+
+
+def test_foreign_names_are_no_markup() -> None:
+    assert "x [red]y" in detail_lines(row(), 80)[0].plain
+    hostile = replace(row(), model=LocalModel(id="x", name="a\x1b[31mb\nc", path=Path("/x"), size_bytes=1))
+    assert hostile.figures()["name"].text == "ab c"
+
+
+def test_a_failed_model_has_no_invented_numbers() -> None:
+    failed = replace(row(), inspected=None, failed=Failed(kind=FailureKind.BAD_FILE, message="it is not a model"))
+    figures = failed.figures()
+    assert {figures[name].text for name in ("params", "variant", "memory", "licence")} == {"—"}
+    assert figures["memory"].value is None
+
+
+def test_words_at_the_end_give_way() -> None:
+    assert fitting(["one", "two", "three"], " · ", 9).plain == "one · two"
+    assert fitting(["one", "two"], " · ", 1).plain == "one"
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def _truncated(path: Path) -> Path:
+    whole = copy_of_pocket(path.parent, path.name)
+    return _written(path, whole.read_bytes()[:100_000])
