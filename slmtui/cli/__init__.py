@@ -7,6 +7,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted. What a command needs is 
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from importlib import import_module
 from slmtui import __version__
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _EPILOG = """\
 MODEL is an id of `slmtui models` (pocket-5m), an id with a variant (pocket-5m:Q4_K_M), or a path to a .gguf file.
@@ -24,16 +27,41 @@ Without a command, slmtui opens the app. SLMTUI_HOME moves all of the program's 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    _mend_streams()
     try:
-        return _run(options)
+        try:
+            return _run(_parser().parse_args(arguments))
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        print("\nInterrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return FAILED
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _give_up_output()
+        print(
+            f"slmtui: the output can't be written: {error.strerror}; free some space or send it elsewhere",
+            file=sys.stderr,
+        )
+        return FAILED
+
+
+def _mend_streams() -> None:
+    """Make standard streams that exist and never fail on a character that the locale does not have."""
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _give_up_output() -> None:
+    """Send what is left in the buffer nowhere, so that Python does not fail on it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -84,7 +112,9 @@ def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_chat(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(commands, "chat", "chat:chat", "Send one prompt to one or more models and show their answers.")
     parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("-p", "--prompt", help="the prompt; read from standard input when not given")
+    parser.add_argument(
+        "-p", "--prompt", help="the prompt; read from standard input, without its last line break, when not given"
+    )
     parser.add_argument("--raw", action="store_true", help="continue the prompt as it is, without chat template")
     parser.add_argument("--system", help="system prompt")
     parser.add_argument("--together", action="store_true", help="run all models at once (contended, marked)")

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import msgspec
 
 from slmtui.cli import DONE, FAILED, USAGE
-from slmtui.cli.terminal import progress, say, with_services
+from slmtui.cli.terminal import portable_json, progress, say, show, with_services
 from slmtui.core import text
 from slmtui.core.measurement import Measurement
 from slmtui.core.results import CellResult, cell_results
@@ -63,7 +63,8 @@ async def run_plan(services: Services, plan: speed.Plan, output: str) -> int:
         progress("")
         results = cell_results(measured)
         if results:
-            print(render(results, await services.machine(), cast("Output", output)))
+            table = render(results, await services.machine(), cast("Output", output))
+            show(portable_json(table) if output in ("json", "jsonl") else table, end="")
     if any(result.noisy for result in results):
         say("Some cells are noisy (spread over 20 % of the median): close other programs and run them again.")
     return FAILED if failed or not results else DONE

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from slmtui.cli import DONE, FAILED, USAGE
-from slmtui.cli.terminal import CommandError, print_json, progress, say, with_services
+from slmtui.cli.terminal import CommandError, UsageError, print_json, progress, say, show, with_services
 from slmtui.core import text
 from slmtui.core.events import AnyEvent, Done, Failed, Loading, Prefilled, Tokens
 from slmtui.core.sampling import Sampling, SamplingError, checked
@@ -26,7 +26,7 @@ def chat(options: argparse.Namespace) -> int:
         if sys.stdin.isatty():
             say("slmtui chat: give a prompt with -p, or on standard input")
             return USAGE
-        prompt = sys.stdin.read()
+        prompt = sys.stdin.buffer.read().decode(sys.stdin.encoding, "replace").removesuffix("\n")
     for name in ("threads", "context"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             say(f"slmtui chat: --{name} must be at least 1")
@@ -72,7 +72,7 @@ class _Conversation:
         try:
             return checked(msgspec.structs.replace(self._services.config.sampling, **given))
         except SamplingError as error:
-            raise CommandError(str(error)) from None
+            raise UsageError(str(error)) from None
 
     async def _seat(self, loaded: LoadedModel) -> Seat:
         async with aclosing(loaded.load()) as events:
@@ -89,14 +89,15 @@ class _Conversation:
             case Prefilled(done=done, total=total) if total > 512:
                 progress(f"{seat.loaded.model.name}: reading {done:,} of {total:,} tokens")
             case Tokens(text=piece):
-                self._answers.setdefault(id(seat), []).append(piece)
                 if self._live:
-                    progress("")
-                    print(_fit(piece), end="", flush=True)
+                    if id(seat) not in self._answers:
+                        progress("")  # later it would remove the line of the answer that is being written
+                    show(piece, end="")
+                self._answers.setdefault(id(seat), []).append(piece)
             case Done() | Failed():
                 self._endings[id(seat)] = event
                 if self._live:
-                    print(flush=True)
+                    show("")
                 self._tell(seat, event)
             case _:
                 pass
@@ -123,12 +124,12 @@ class _Conversation:
         elif not self._live:
             for seat in seats:
                 self._head(seat)
-                print(_fit("".join(self._answers.get(id(seat), []))))
+                show("".join(self._answers.get(id(seat), [])))
         failed = any(isinstance(self._endings.get(id(seat)), Failed | None) for seat in seats)
         return FAILED if failed else DONE
 
     def _head(self, seat: Seat) -> None:
-        print(f"── {text.one_line(seat.loaded.model.name)}{' (demo)' if seat.loaded.model.demo else ''}")
+        show(f"── {text.one_line(seat.loaded.model.name)}{' (demo)' if seat.loaded.model.demo else ''}")
 
     def _document(self, seat: Seat) -> dict[str, Any]:
         ending = self._endings.get(id(seat))
@@ -152,8 +153,3 @@ class _Conversation:
             "process_memory": msgspec.to_builtins(memory),
             "engine_memory": msgspec.to_builtins(seat.loaded.memory),
         }
-
-
-def _fit(piece: str) -> str:
-    """Text fit for standard output: as it is for a pipe or file, without control characters on a terminal."""
-    return text.clean(piece) if sys.stdout.isatty() else piece

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from slmtui.cli import DONE, FAILED
-from slmtui.cli.terminal import print_json, print_table, say, with_services
+from slmtui.cli.terminal import print_json, print_table, say, show, with_services
 from slmtui.core import text
 from slmtui.core.machine import describe
 from slmtui.core.measurement import Session
@@ -29,7 +29,7 @@ def hardware(options: argparse.Namespace) -> int:
         rows = describe(machine)
         width = max(len(label) for label, _ in rows)
         for label, value in rows:
-            print(f"{label:<{width}}  {text.one_line(value)}")
+            show(f"{label:<{width}}  {text.one_line(value)}")
         return DONE
 
     return with_services(run)
@@ -94,7 +94,7 @@ def export(options: argparse.Namespace) -> int:
             return FAILED
         if options.json:
             return print_json({"path": str(path), "format": options.format})
-        print(path)
+        show(str(path))
         return DONE
 
     return with_services(run)
@@ -111,9 +111,9 @@ def doctor(options: argparse.Namespace) -> int:
         return DONE if sound else FAILED
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
-        print(f"{'ok  ' if finding.sound else 'FAIL'}  {finding.what:<{width}}  {text.one_line(finding.words)}")
+        show(f"{'ok  ' if finding.sound else 'FAIL'}  {finding.what:<{width}}  {text.one_line(finding.words)}")
         if finding.advice:
-            print(f"      {'':<{width}}  → {text.one_line(finding.advice)}")
+            show(f"      {'':<{width}}  → {text.one_line(finding.advice)}")
     return DONE if sound else FAILED
 
 

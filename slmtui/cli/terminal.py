@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from slmtui.cli import DONE, FAILED
+from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.core.catalog import CatalogError
 from slmtui.core.text import clean, shorten
 from slmtui.lab.services import Services
@@ -22,6 +23,10 @@ from slmtui.sources.store import StoreError
 
 class CommandError(Exception):
     """A command cannot do its job; the message says why and what to do."""
+
+
+class UsageError(CommandError):
+    """The command was called with a value that it cannot use; the message says what is allowed."""
 
 
 EXPECTED = (CommandError, CatalogError, ConfigError, PathError, ResourceError, StoreError, UnknownModelError)
@@ -40,6 +45,9 @@ def with_services(job: Callable[[Services], Awaitable[int]]) -> int:
 
     try:
         return asyncio.run(run())
+    except UsageError as error:
+        fail(str(error))
+        return USAGE
     except EXPECTED as error:
         return fail(str(error))
 
@@ -65,12 +73,24 @@ def progress(message: str) -> None:
 
 def print_json(document: Any) -> int:  # noqa: ANN401 - any JSON document
     """Print a document as JSON and return the exit code."""
-    print(json.dumps(document, ensure_ascii=False, indent=2))
+    show(portable_json(json.dumps(document, ensure_ascii=False, indent=2)))
     return DONE
+
+
+def portable_json(document: str) -> str:
+    """JSON that says the same where standard output has not every character: those outside ASCII as escapes."""
+    if sys.stdout.encoding.lower().replace("-", "").startswith("utf"):
+        return document
+    return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], document)
+
+
+def show(result: str, end: str = "\n") -> None:
+    """Print a result at once: as it is into a pipe or file, without what could act on a terminal on one."""
+    print(clean(result) if sys.stdout.isatty() else result, end=end, flush=True)
 
 
 def print_table(rows: list[dict[str, str]]) -> None:
     """Print rows of the same keys under their names; columns of numbers end at the right."""
     from tabulate import tabulate
 
-    print(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))
+    show(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))

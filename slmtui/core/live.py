@@ -88,7 +88,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
             case Repeated():
                 return msgspec.structs.replace(self, timing=event.timing)
             case Done():
-                return msgspec.structs.replace(self, timing=event.timing, reason=event.reason)
+                timing = event.timing or self.timing  # a measurement's times came with its repetitions
+                return msgspec.structs.replace(self, timing=timing, reason=event.reason)
             case _:
                 return self
 

@@ -21,6 +21,7 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "slmtui.engine.worker")
 CANCEL_PATIENCE_S = 5.0
 """A worker that has not ended its request this long after a cancel is killed."""
 SHUTDOWN_PATIENCE_S = 2.0
+SPIN_ROUNDS = "10000"
 _LOG_TAIL_BYTES = 2000
 
 
@@ -220,8 +221,14 @@ def _death_sentence(code: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The worker's environment: its own paths first, and no debugger forked onto the terminal by GGML_ASSERT."""
+    """The worker's environment; what a person set for OpenMP stays.
+
+    GGML_ASSERT may not fork a debugger onto the terminal. libgomp's threads spin at a barrier for 300,000 rounds before
+    they sleep, so one stolen core stops all of them; with 10,000 rounds decode is as fast on an idle machine and
+    several times faster beside another busy process (benchmarks/contention.py).
+    """
     return {
+        **({} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": SPIN_ROUNDS}),
         **os.environ,
         "GGML_NO_BACKTRACE": "1",
         "PYTHONUNBUFFERED": "1",

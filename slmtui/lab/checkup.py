@@ -16,7 +16,7 @@ from slmtui.engine.protocol import Measure
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import TRIAL_MODEL, Services
 from slmtui.sources.config import ConfigError, load_config
-from slmtui.sources.library import read_catalog
+from slmtui.sources.library import UnknownModelError, read_catalog
 from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.resources import ResourceError, pocket_folder, theme_files
 from slmtui.sources.store import Store, StoreError
@@ -39,6 +39,20 @@ async def examine() -> tuple[Finding, ...]:
         *_folders(),
         _shipped(),
     ]
+    try:
+        findings += await _running_parts()
+    except (PathError, CatalogError, ResourceError, UnknownModelError) as error:
+        findings.append(Finding(what="worker", sound=False, words=f"not tried: {error}"))
+    return tuple(findings)
+
+
+async def _running_parts() -> list[Finding]:
+    """Machine, engines and a worker.
+
+    Raises:
+        PathError, CatalogError, ResourceError, UnknownModelError: too much is missing to try them.
+    """
+    findings: list[Finding] = []
     services = Services.open(strict=False)
     try:
         machine = await services.machine()
@@ -50,11 +64,14 @@ async def examine() -> tuple[Finding, ...]:
         findings.append(await _worker(services))
     finally:
         await services.close()
-    return tuple(findings)
+    return findings
 
 
 def _folders() -> list[Finding]:
-    paths = Paths.find()
+    try:
+        paths = Paths.find()
+    except PathError as error:
+        return [Finding(what="data", sound=False, words=str(error))]
     try:
         paths.ensure()
         Store.open(paths.store).close()

@@ -50,7 +50,9 @@ def test_the_first_token_belongs_to_prefill() -> None:
 def test_the_measured_times_replace_the_live_ones() -> None:
     timing = Timing(prompt_tokens=10, prefill_s=0.1, decode_steps=9, decode_s=0.3, ttft_s=0.15)
     tokens = Tokens(text="a", count=1, at_s=(0.2,))
-    for live in (after(tokens, Done(reason=StopReason.END, timing=timing)), after(tokens, Repeated(timing=timing))):
+    completed = Done(reason=StopReason.COMPLETED)
+    for ending in ((Done(reason=StopReason.END, timing=timing),), (Repeated(timing=timing), completed)):
+        live = after(tokens, *ending)
         assert live.prefill_tps == pytest.approx(100)
         assert live.decode_tps == pytest.approx(30)
         assert live.ttft_s == 0.15

@@ -34,7 +34,7 @@ from tests.engine.support import (
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-LONG = "Lily saw a big red ball and it was " * 360
+LONG = "Lily saw a big red ball and it was " * 230
 ONCE = "Once upon a time, there was"
 
 
@@ -86,15 +86,15 @@ async def test_during_prefill_in_the_middle_of_a_batch(story: WorkerClient) -> N
 
 
 async def test_during_prefill_between_batches(tmp_path: Path) -> None:
-    async with loaded(tmp_path / "log", Load(path=str(F16), threads=1, context=4096, micro_batch=128)) as client:
-        content = "Prefill is the phase in which the model reads the whole prompt at once. " * 120
+    async with loaded(tmp_path / "log", Load(path=str(F16), threads=1, context=2048, micro_batch=64)) as client:
+        content = "Prefill is the phase in which the model reads the whole prompt at once. " * 60
         events = await cancel_at(client, ask(content, tokens=8), first(Prefilled))
         read = of(events, Prefilled)[-1]
         assert read.done < read.total
         again = await run(client, ask(content, tokens=8))
         assert 0 <= prompted(again).cached_tokens <= read.done + 256
         reused = text_of(again)
-    async with loaded(tmp_path / "log2", Load(path=str(F16), threads=1, context=4096, micro_batch=128)) as fresh:
+    async with loaded(tmp_path / "log2", Load(path=str(F16), threads=1, context=2048, micro_batch=64)) as fresh:
         assert text_of(await run(fresh, ask(content, tokens=8))) == reused
 
 
@@ -123,10 +123,10 @@ async def test_during_decode_and_the_cache_is_right_afterwards(story: WorkerClie
 @pytest.mark.parametrize(
     ("request_", "reached"),
     [
-        (Measure(prompt_tokens=6000, generated_tokens=1, repetitions=50), first(Repeated)),
+        (Measure(prompt_tokens=2500, generated_tokens=1, repetitions=50), first(Repeated)),
         (Measure(prompt_tokens=0, generated_tokens=8000, repetitions=50), first(Tokens)),
         (Measure(prompt_tokens=1, generated_tokens=8000, repetitions=50), first(Tokens)),
-        (Measure(prompt_tokens=16, generated_tokens=16, depth=4000, repetitions=200), first(Repeated)),
+        (Measure(prompt_tokens=16, generated_tokens=16, depth=2000, repetitions=200), first(Repeated)),
     ],
     ids=["prefill", "decode", "decode after a prompt", "depth"],
 )

@@ -84,14 +84,14 @@ async def test_a_deep_context_makes_decoding_slower(story: WorkerClient) -> None
 
 
 async def test_progress_is_told_meanwhile(story: WorkerClient) -> None:
-    events = await run(story, Measure(prompt_tokens=2000, generated_tokens=2000))
+    events = await run(story, Measure(prompt_tokens=1000, generated_tokens=700))
     (timing,) = [one.timing for one in of(events, Repeated)]
-    assert of(events, Prefilled)[-1].done == 2000
+    assert of(events, Prefilled)[-1].done == 1000
     told = of(events, Tokens)
     assert all(event.text == "" for event in told)
     at = [moment for event in told for moment in event.at_s]
     assert tuple(at) == timing.token_at_s[: len(at)]
-    assert sum(event.count for event in told) == len(at) <= 2000
+    assert sum(event.count for event in told) == len(at) <= 700
     if timing.decode_s and timing.decode_s > 0.6:
         assert told
 
@@ -112,8 +112,10 @@ async def test_a_shape_that_does_not_fit_is_refused_with_figures(story: WorkerCl
 
 
 async def test_a_shape_that_just_fits(story: WorkerClient) -> None:
-    (timing,) = await repetitions(story, Measure(prompt_tokens=1000, generated_tokens=1000, depth=1048))
-    assert timing.decode_steps == 1000
+    (timing,) = await repetitions(story, Measure(prompt_tokens=1000, generated_tokens=20, depth=1048))
+    assert timing.decode_steps == 20
+    (timing,) = await repetitions(story, Measure(prompt_tokens=8, generated_tokens=40, depth=2008))
+    assert timing.decode_steps == 40
 
 
 @pytest.mark.parametrize(

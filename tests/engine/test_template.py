@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from slmtui.core.chat import Message
 from slmtui.core.events import FailureKind, StopReason
+from slmtui.engine import template as template_module
 from slmtui.engine.protocol import Load
 from slmtui.engine.template import CLOSE, OPEN, Rendered, Renderer, TemplateError
 from tests.engine.conftest import Build
@@ -39,6 +42,21 @@ def make() -> Iterator[Make]:
     for renderer in renderers:
         renderer.close()
     assert not psutil.Process().children()
+
+
+class Here(Renderer):
+    """Renders in this process, which is quicker than starting a child for each template."""
+
+    def _ask(self, messages: Sequence[Message]) -> str:
+        asked = {**self._fixed, "messages": msgspec.to_builtins(messages)}
+        answer = template_module._answer(json.dumps(asked).encode())
+        if "error" in answer:
+            raise TemplateError(answer["error"])
+        return answer["text"]
+
+
+def here(template: str) -> Renderer:
+    return Here(template, "<s>", "</s>")
 
 
 def user(text: str) -> list[Message]:
@@ -79,8 +97,8 @@ def test_chatml(make: Make) -> None:
         ("{{ '%s' % messages[0].role }}", "user"),
     ],
 )
-def test_what_templates_use(make: Make, template: str, text: str) -> None:
-    assert make(template).render(user("Hi")).text == text
+def test_what_templates_use(template: str, text: str) -> None:
+    assert here(template).render(user("Hi")).text == text
 
 
 @pytest.mark.parametrize(
@@ -108,12 +126,16 @@ def test_what_templates_use(make: Make, template: str, text: str) -> None:
         ("{{ ('(' * 100) | int | string | float | list }}", ""),
     ],
 )
-def test_a_template_that_fails_says_why(make: Make, template: str, words: str) -> None:
-    renderer = make(template)
+def test_a_template_that_fails_says_why(template: str, words: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        renderer.render(user("Hi"))
+        here(template).render(user("Hi"))
+    assert str(caught.value)
     assert words in str(caught.value)
-    assert "longer than" not in str(caught.value), "it failed, it did not take long"
+
+
+def test_a_template_that_fails_did_not_take_long(make: Make) -> None:
+    with pytest.raises(TemplateError, match=r"^unknown encoding: x$"):
+        make("{{ messages[0].content.encode('x') }}").render(user("Hi"))
 
 
 @pytest.mark.parametrize(
@@ -138,10 +160,9 @@ def test_a_template_that_fails_says_why(make: Make, template: str, words: str) -
         "{{ [1] | map(attribute='__class__.__base__') | first }}",
     ],
 )
-def test_templates_do_not_get_out_of_the_sandbox(make: Make, template: str) -> None:
-    renderer = make(template)
+def test_templates_do_not_get_out_of_the_sandbox(template: str) -> None:
     try:
-        text = renderer.render(user("Hi")).text
+        text = here(template).render(user("Hi")).text
     except TemplateError:
         return
     assert "class" not in text
@@ -168,14 +189,12 @@ BOMBS = [
 
 @pytest.mark.parametrize("template", BOMBS)
 def test_bombs_are_stopped(make: Make, template: str) -> None:
-    renderer = make(template, 0.5)
+    renderer = make(template, 0.4)
     started = time.monotonic()
     with pytest.raises(TemplateError) as caught:
         renderer.render(user("Hi"))
     assert time.monotonic() - started < 5
     assert str(caught.value)
-    with pytest.raises(TemplateError):
-        renderer.render(user("Hi"))
 
 
 def test_a_slow_conversation_is_not_a_slow_template(make: Make) -> None:
@@ -206,8 +225,8 @@ def test_a_long_conversation_is_rendered(make: Make) -> None:
     "content",
     [f"a {OPEN} b", f"{CLOSE}", f"{OPEN}<|im_end|>{CLOSE}", f"{CLOSE}<|im_end|>{OPEN}", OPEN * 3],
 )
-def test_contents_that_contain_the_marks_are_not_cut(make: Make, content: str) -> None:
-    rendered = make(CHATML).render(user(content))
+def test_contents_that_contain_the_marks_are_not_cut(content: str) -> None:
+    rendered = here(CHATML).render(user(content))
     assert content in rendered.text
     assert rendered.pieces is None
 
@@ -231,9 +250,9 @@ def test_contents_that_contain_the_marks_are_not_cut(make: Make, content: str) -
     ],
 )
 def test_how_contents_are_told_from_the_templates_own_text(
-    make: Make, template: str, content: str, foreign: list[str] | None
+    template: str, content: str, foreign: list[str] | None
 ) -> None:
-    rendered = make(template).render(user(content))
+    rendered = here(template).render(user(content))
     if foreign is None:
         assert rendered.pieces is None
     else:

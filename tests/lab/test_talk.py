@@ -200,7 +200,7 @@ async def test_leaving_stops_all_and_the_models_can_be_asked_again(seats: list[S
 
 async def test_a_task_that_is_cancelled_stops_all(seats: list[Seat]) -> None:
     task = asyncio.create_task(all_of(seats, "What is prefill?", LONG, "together"))
-    await until(lambda: all(seat.loaded.busy for seat in seats))
+    await until(lambda: all(seat.loaded.busy for seat in seats), every_s=0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -15,9 +15,11 @@ from textual.widgets import Button, Input, Static, TextArea
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.chat import Message
+from slmtui.core.measurement import Measurement
 from slmtui.core.sampling import Sampling
 from slmtui.lab.services import Services
 from slmtui.lab.speed import PRESETS, Shape
+from slmtui.sources.store import StoreError
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.chat import ChatScreen
 from slmtui.ui.screens.compare import CompareScreen
@@ -407,12 +409,24 @@ async def test_a_prompt_that_does_not_fit_is_refused_and_the_chat_goes_on() -> N
     async with chat(TWO[0]) as found:
         await found.ask("word " * 3000)
         (column,) = found.columns
-        assert column.phase == "failed"
+        assert found.phases == ["failed"]
         assert "context" in transcript(column)[-1]
         assert "ctrl+r" not in transcript(column)[-1]
         assert column.seat.messages == []
         await found.ask("hello")
-        assert column.phase == "done"
+        assert found.phases == ["done"]
+
+
+async def test_a_store_that_fails_is_said_in_the_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(*TWO) as found:
+
+        def full(measurement: Measurement) -> None:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(found.app.services.store, "add", full)
+        await found.ask("hello")
+        assert found.phases == ["failed", "stopped"]
+        assert "the disk is full" in transcript(found.columns[0])[-1]
 
 
 async def test_no_answer_spoils_a_running_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:

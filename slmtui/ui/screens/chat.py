@@ -61,7 +61,7 @@ class ChatScreen(LabScreen):
         yield NothingMarked("chat with", offer_from(self.services.models()))
         yield Columns(can_focus=False)
         with Vertical(id="ask"):
-            yield Prompt("Ask all of them at once")
+            yield Prompt("Ask")
             with Horizontal(id="switches"):
                 yield Choice(_ORDERS)
                 yield SettingsSummary()
@@ -192,9 +192,9 @@ class ChatScreen(LabScreen):
         try:
             await self._pass_on(columns, unended, question, order)
         except StoreError as error:
-            for seat in unended:
+            for seat in [seat for seat in unended if columns[seat].phase != "waiting"]:
                 columns[seat].post_message(Column.Heard(_failed(f"The answer could not be recorded: {error}.")))
-            unended.clear()
+                del unended[seat]
         finally:
             self._asking = False
             for seat in unended:

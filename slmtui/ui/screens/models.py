@@ -150,11 +150,10 @@ class ModelsScreen(LabScreen):
         here = {model.id for model in models}
         for gone in self.rows.keys() - here:
             del self.rows[gone]
-        if any(model.id not in here for model in self.marked):
-            self.lab_app.marked = tuple(model for model in self.marked if model.id in here)
         for model in models:
             self.rows.setdefault(model.id, ModelRow(model=model, marked=model in self.marked))
         self._show_all()
+        self.lab_app.marked = tuple(model for model in self.marked if model.id in here)
 
     def _show(self, row: ModelRow) -> None:
         """Keep a row, and show it where it matches what is looked for."""

@@ -276,11 +276,11 @@ class Column(Vertical):
         await self.turns.mount(block)
         self.enter("failed", failed.kind.value.replace("_", " "))
 
-    async def _watch_worker(self) -> None:
+    def _watch_worker(self) -> None:
         """Notice a worker that dies while it has nothing to do."""
         loaded = self.seat.loaded
         if self.phase in {"ready", "done", "stopped"} and loaded.load_s is not None and not loaded.ready:
-            await self._fail(Failed(kind=FailureKind.CRASHED, message=_LOST))
+            self.post_message(self.Heard(Failed(kind=FailureKind.CRASHED, message=_LOST)))
 
     def _repaint(self) -> None:
         if self._stale:

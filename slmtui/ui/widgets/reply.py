@@ -59,7 +59,7 @@ class Reply(Vertical):
     def on_mount(self) -> None:
         """Wait for text."""
         self.query_one(".remark").display = False
-        self._flusher = self.set_interval(1 / FLUSH_HZ, self.flush, pause=True)
+        self._flusher = self.set_interval(1 / FLUSH_HZ, self._flush_soon, pause=True)
 
     @property
     def answer(self) -> str:
@@ -77,6 +77,11 @@ class Reply(Vertical):
             self.call_next(self.flush)
             if self._flusher is not None:
                 self._flusher.resume()
+
+    def _flush_soon(self) -> None:
+        # A timer's own task may be cancelled in the middle of a mount, which would cancel the mounted blocks too.
+        if self._pending:
+            self.call_next(self.flush)
 
     async def flush(self) -> None:
         """Paint what has come since the last time."""

@@ -1,0 +1,265 @@
+"""Exit codes, messages, and what is left behind: 0 done, 1 failed, 2 usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import (
+    SLMTUI,
+    STORY,
+    endless_story,
+    on_terminal,
+    processes_of,
+    run,
+    start,
+    wait_for,
+)
+from tests.engine.gguf_files import Gguf
+
+
+def assert_fails(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def assert_nothing_left(home: Path) -> None:
+    wait_for(lambda: not processes_of(home), "the end of every process")
+
+
+@pytest.mark.parametrize("command", [("chat", "-p", "Hi"), ("bench", "-r", "1")], ids=["chat", "bench"])
+class TestBadModels:
+    """Each is a sentence and exit code 1, and no process is left."""
+
+    def test_no_such_file(self, command: tuple[str, ...], tmp_path: Path) -> None:
+        assert_fails(run(*command, tmp_path / "none.gguf"), "none.gguf")
+
+    def test_no_such_model(self, command: tuple[str, ...]) -> None:
+        assert_fails(run(*command, "pocket-5n"), "pocket-5n", "slmtui models")
+        assert_fails(run(*command, "pocket-5m:Q9"), "Q9", "pocket-5m:Q8_0")
+
+    def test_not_a_gguf(self, command: tuple[str, ...], tmp_path: Path, home: Path) -> None:
+        (tmp_path / "letter.gguf").write_text("Dear reader, " * 100)
+        assert_fails(run(*command, tmp_path / "letter.gguf"), "letter", "GGUF")
+        assert_nothing_left(home)
+
+    def test_cut_short(self, command: tuple[str, ...], tmp_path: Path, home: Path) -> None:
+        data = STORY.read_bytes()
+        (tmp_path / "half.gguf").write_bytes(data[: len(data) // 2])
+        assert_fails(run(*command, tmp_path / "half.gguf"), "half")
+        assert_nothing_left(home)
+
+    def test_unknown_architecture(self, command: tuple[str, ...], tmp_path: Path, home: Path) -> None:
+        model = Gguf.read(STORY).set("general.architecture", "perceptron9").write(tmp_path / "odd.gguf")
+        assert_fails(run(*command, model), "perceptron9")
+        assert_nothing_left(home)
+
+    @pytest.mark.parametrize("place", ["file/below", "~nobody-of-this-name"])
+    def test_an_unusable_home(self, command: tuple[str, ...], place: str, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        folder = place if place.startswith("~") else str(tmp_path / place)
+        assert_fails(run(*command, "pocket-2m", env={"SLMTUI_HOME": folder}), folder, "SLMTUI_HOME")
+
+
+def test_damaged_settings_and_store(home: Path) -> None:
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "config.toml").write_text("theme = ")
+    assert_fails(run("models"), "config.toml")
+    (home / "config" / "config.toml").unlink()
+    (home / "data").mkdir()
+    (home / "data" / "slmtui.sqlite3").write_text("no database at all " * 100)
+    assert_fails(run("sessions"), "slmtui.sqlite3")
+
+
+def test_a_prompt_longer_than_the_context(home: Path) -> None:
+    done = run("chat", "pocket-5m", "-c", "256", "-t", "1", "-p", "word " * 400)
+    assert_fails(done, "Pocket 5M", "256")
+    assert_nothing_left(home)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("models", "--nonsense"),
+        ("chat",),
+        ("bench",),
+        ("bench", "pocket-2m", "-r", "0"),
+        ("bench", "pocket-2m", "-r", "many"),
+        ("bench", "pocket-2m", "-p", "-1"),
+        ("bench", "pocket-2m", "-p", "0", "-n", "0"),
+        ("bench", "pocket-2m", "-t", "0"),
+        ("bench", "pocket-2m", "-o", "xml"),
+        ("chat", "pocket-2m", "-p", "Hi", "-t", "0"),
+        ("chat", "pocket-2m", "-p", "Hi", "-c", "0"),
+        ("chat", "pocket-2m", "-p", "Hi", "-n", "0"),
+        ("chat", "pocket-2m", "-p", "Hi", "--temp", "-1"),
+        ("chat", "pocket-2m", "-p", "Hi", "--temp", "nan"),
+        ("export", "--format", "xls"),
+    ],
+    ids=" ".join,
+)
+def test_usage(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(("usage: slmtui", "slmtui"))
+    assert "Traceback" not in done.stderr
+
+
+def test_no_prompt_on_a_terminal_is_usage() -> None:
+    code, sent = on_terminal("chat", "pocket-2m")
+    assert code == 2
+    assert "-p" in sent
+
+
+def test_an_interrupted_chat(home: Path, tmp_path: Path) -> None:
+    process = start("chat", endless_story(tmp_path), "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.read(20), "the answer has begun"
+    assert len(processes_of(home)) >= 2
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.decode().strip().endswith("Interrupted.")
+    assert b"Traceback" not in said
+    assert_nothing_left(home)
+
+
+def test_an_interrupted_chat_whose_worker_hangs(home: Path) -> None:
+    process = start("chat", "pocket-5m", "-p", "Tell me a story.", "-t", "1")
+
+    def worker_stopped() -> bool:
+        for one in processes_of(home):
+            if "slmtui.engine.worker" in one.cmdline():
+                one.suspend()
+                return True
+        return False
+
+    wait_for(worker_stopped, "a worker")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    assert_nothing_left(home)
+
+
+def test_an_interrupted_benchmark_keeps_what_was_measured(home: Path) -> None:
+    process = start("bench", "pocket-2m", "-p", "16", "-n", "8", "-r", "100000", "-t", "1", "-o", "json")
+    wait_for(lambda: len(stored()) >= 2, "two repetitions")
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    assert_nothing_left(home)
+    kept = stored()
+    assert len(kept) >= 2
+    assert json.loads(out)[0]["repetitions"] == len(kept), "what was measured is printed too"
+    assert json.loads(run("sessions", "--json").stdout)[0]["ended_at"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_workers_do_not_outlive_a_program_that_is_killed(number: signal.Signals, home: Path, tmp_path: Path) -> None:
+    process = start("chat", endless_story(tmp_path), "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.read(20), "the answer has begun"
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode == -number
+    assert_nothing_left(home)
+
+
+def test_a_worker_that_is_killed_is_told_and_fails(home: Path, tmp_path: Path) -> None:
+    process = start("chat", endless_story(tmp_path), "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
+    assert process.stdout is not None
+    assert process.stdout.read(20), "the answer has begun"
+    for one in processes_of(home):
+        if "slmtui.engine.worker" in one.cmdline():
+            one.kill()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert b"SIGKILL" in said
+    assert b"Traceback" not in said
+    assert_nothing_left(home)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("models",), ("models", "--json"), ("doctor",)], ids=" ".join)
+def test_a_reader_that_leaves_early(arguments: tuple[str, ...]) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run([*SLMTUI, *arguments], stdout=theirs, stderr=subprocess.PIPE, timeout=60)
+    finally:
+        os.close(theirs)
+    assert done.returncode == 1
+    assert b"Error" not in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_a_long_answer(home: Path, tmp_path: Path) -> None:
+    process = start("chat", endless_story(tmp_path), "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.read(20)
+    process.stdout.close()
+    assert process.wait(30) == 1
+    assert b"Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert_nothing_left(home)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("arguments", [("--help",), ("models",), ("doctor", "--json")], ids=" ".join)
+def test_output_to_a_full_disk(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*SLMTUI, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_closed_standard_streams() -> None:
+    program = " ".join(SLMTUI)
+    done = subprocess.run(["sh", "-c", f"{program} models >&- && {program} chat pocket-2m -n 4 <&- 2>&-"], timeout=60)
+    assert done.returncode == 0
+
+
+def test_a_full_disk_keeps_what_was_measured(tmp_path: Path, known_machine: Path) -> None:
+    """On a file system of its own of 600 kB, which ends with the mount namespace."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    program = " ".join(SLMTUI)
+    script = f"""
+        mount -t tmpfs -o size=600k none {tmp_path} || exit 77
+        export SLMTUI_HOME={tmp_path}/small
+        mkdir -p $SLMTUI_HOME && cp -r {known_machine} $SLMTUI_HOME/cache
+        {program} bench pocket-2m -p 16 -n 8 -r 2 -t 1 >&2 || exit 78
+        dd if=/dev/zero of={tmp_path}/filler bs=1k 2>/dev/null
+        {program} bench pocket-2m -p 16 -n 8 -r 200 -t 1 >&2
+        echo "code $?"
+        rm {tmp_path}/filler
+        {program} sessions --json
+    """
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=100)
+    if done.returncode == 77:
+        pytest.skip("needs the right to mount a small file system")
+    head, _, rest = done.stdout.partition("\n")
+    assert head == "code 1", done.stderr
+    assert "full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(rest)[-1]["measurements"] == 2
+
+
+def stored() -> list[object]:
+    """The measurements of the latest session; none where there is none."""
+    done = run("sessions", "latest", "--json")
+    return list(json.loads(done.stdout)["measurements"]) if done.returncode == 0 else []
