@@ -17,6 +17,7 @@ from slmtui.core.events import MemorySampled, ProcessMemory
 PERIOD_S = 0.25
 ROLLUP = Path("/proc/self/smaps_rollup")
 _CACHE_SAMPLES = 256
+_READ_BYTES = 8 * 1024 * 1024
 
 
 def process_memory() -> ProcessMemory:
@@ -96,6 +97,21 @@ def page_cache_state(path: Path) -> Literal["cold", "warm", "unknown"]:
         return "unknown"
     fraction = resident / looked_at
     return "warm" if fraction >= 0.9 else "cold" if fraction <= 0.1 else "unknown"
+
+
+def read_ahead(path: Path, progress: Callable[[float], bool]) -> bool:
+    """Read a file into the page cache and say how far it is; False when `progress` asked to stop.
+
+    Mapping a file that is not there yet reads all of it in one call that can neither be watched nor stopped.
+    """
+    part = bytearray(_READ_BYTES)
+    done, size = 0, path.stat().st_size
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(part):
+            done += count
+            if not progress(min(1.0, done / size)):
+                return False
+    return True
 
 
 def _resident_pages(path: Path) -> tuple[int, int]:

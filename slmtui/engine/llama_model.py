@@ -37,6 +37,25 @@ class OpenModel:
         self.context: Any = None
         self.vocabulary = self.bindings.llama_model_get_vocab(model)
 
+    def check_writes_text(self) -> None:
+        """Refuse models on which tokenizing or decoding would abort the process.
+
+        Raises:
+            EngineError: it has no vocabulary, or is (half) an encoder.
+        """
+        bindings = self.bindings
+        why = None
+        if bindings.llama_vocab_type(self.vocabulary) == bindings.LLAMA_VOCAB_TYPE_NONE:
+            why = "has no vocabulary"
+        elif bindings.llama_model_has_encoder(self.model) or not bindings.llama_model_has_decoder(self.model):
+            why = "is an encoder"
+        if why is not None:
+            name = text.one_line(Path(self.request.path).name)
+            raise EngineError(
+                FailureKind.UNSUPPORTED_ARCHITECTURE,
+                f"{name} {why}, so it cannot continue a text. Choose a model that writes text.",
+            )
+
     def open_context(self) -> None:
         """Create the context (KV cache and compute buffers).
 
@@ -160,6 +179,7 @@ def open_model(
         raise EngineError(*_load_failure(Path(request.path)))
     opened = OpenModel(model, request)
     try:
+        opened.check_writes_text()
         opened.open_context()
     except EngineError:
         opened.close()
@@ -283,6 +303,11 @@ def _load_failure(path: Path) -> tuple[FailureKind, str]:
             FailureKind.UNSUPPORTED_ARCHITECTURE,
             f"This version of llama.cpp does not know the architecture of {shown} ({why}). "
             "Update slmtui and llama-cpp-python, or choose another model.",
+        )
+    if "cannot be used as main model" in why:
+        return (
+            FailureKind.UNSUPPORTED_ARCHITECTURE,
+            f"{shown} is a part of another model ({why}). Choose the file of the language model itself.",
         )
     if "failed to allocate" in why or "mmap failed" in why:
         return (

@@ -25,7 +25,7 @@ from slmtui.core.stopping import StopMatcher
 from slmtui.engine import llama_library
 from slmtui.engine.answer import AnswerWriter
 from slmtui.engine.backends import Emit, EngineError
-from slmtui.engine.gauge import page_cache_state
+from slmtui.engine.gauge import page_cache_state, read_ahead
 from slmtui.engine.llama_model import LoadCancelledError, OpenModel, check_budget, check_request, open_model
 from slmtui.engine.llama_sampler import sampler_chain
 from slmtui.engine.llama_text import TokenSource, Vocabulary, conversation_tokens, prompt_tokens
@@ -34,6 +34,8 @@ from slmtui.engine.template import Renderer
 
 _EMIT_EVERY_S = 0.020
 _EMIT_MEASURED_EVERY_S = 0.25
+_READ_SHARE = 0.8
+"""Share of the progress bar for reading a file that is not in memory yet."""
 _ABORTED = 2
 
 
@@ -68,11 +70,19 @@ class LlamaCpp:
         check_budget(planned, request.memory_budget_bytes)
         emit(Loading(fraction=0.0, planned=planned))
         self.close()
-        page_cache = page_cache_state(Path(request.path))
+        path, progress = Path(request.path), self._load_progress(emit)
+        page_cache = page_cache_state(path)
+        share = _READ_SHARE if page_cache != "warm" and _fits(path, request.memory_budget_bytes) else 0.0
         try:
-            opened, memory = open_model(request, progress=self._load_progress(emit))
+            if share and not read_ahead(path, lambda fraction: progress(share * fraction)):
+                return Done(reason=StopReason.CANCELLED)
+            opened, memory = open_model(request, progress=lambda fraction: progress(share + (1 - share) * fraction))
         except LoadCancelledError:
             return Done(reason=StopReason.CANCELLED)
+        except OSError as error:
+            raise EngineError(
+                FailureKind.BAD_FILE, f"The file cannot be read to its end: {error.strerror}. Copy it again."
+            ) from error
         self._adopt(opened)
         load_s = time.perf_counter() - started
         return Loaded(facts=opened.facts(), load_s=load_s, memory=memory, page_cache=page_cache)
@@ -211,8 +221,12 @@ class LlamaCpp:
         import numpy as np
 
         pointer = self._bindings.llama_get_logits_ith(self._context(), -1)
-        logits = np.ctypeslib.as_array(pointer, shape=(self._ready()[1].size,)) if pointer else None
-        if logits is None or np.isnan(logits).any():
+        if not pointer:
+            raise EngineError(
+                FailureKind.UNSUPPORTED_ARCHITECTURE,
+                "This model does not say which token comes next, so it cannot continue a text. Choose another model.",
+            )
+        if np.isnan(np.ctypeslib.as_array(pointer, shape=(self._ready()[1].size,))).any():
             raise EngineError(
                 FailureKind.BAD_FILE,
                 "The model's output is not a number: its weights are damaged. Download or copy the file again.",
@@ -337,6 +351,11 @@ class LlamaCpp:
 
     def _memory(self) -> Any:
         return self._bindings.llama_get_memory(self._context())
+
+
+def _fits(path: Path, budget_bytes: int | None) -> bool:
+    """Whether the page cache can keep the whole file; reading a larger one would only push out its beginning."""
+    return budget_bytes is None or path.stat().st_size <= budget_bytes
 
 
 def _check_shape(request: Measure, size: int) -> None:

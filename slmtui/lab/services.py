@@ -63,6 +63,7 @@ class Services:
     """Models whose workers live."""
     session: Session | None = None
     """The running session, once something was measured."""
+    _session_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _machine: asyncio.Task[Machine] | None = None
     _inspected: dict[tuple[str, tuple[int, int], int | None], Inspected] = field(default_factory=dict)
 
@@ -80,13 +81,6 @@ class Services:
         paths = Paths.find()
         notices: list[str] = []
         try:
-            config = load_config(paths.config_file)
-        except ConfigError as error:
-            if strict:
-                raise
-            config = Config()
-            notices.append(f"Settings are not used: {error}.")
-        try:
             paths.ensure()
             store = Store.open(paths.store)
         except (PathError, StoreError) as error:
@@ -94,6 +88,14 @@ class Services:
                 raise
             store = Store.in_memory()
             notices.append(f"Measurements are kept in memory only, export them before you quit: {error}")
+        try:
+            config = load_config(paths.config_file)
+        except ConfigError as error:
+            if strict:
+                store.close()
+                raise
+            config = Config()
+            notices.append(f"Settings are not used: {error}.")
         return cls(paths, config, library.read_catalog(), store, notices)
 
     async def close(self) -> None:
@@ -272,11 +274,12 @@ class Services:
         await asyncio.to_thread(self.store.add, measurement)
 
     async def _running_session(self) -> Session:
-        if self.session is None:
-            machine = await self.machine()
-            environment = Environment(slmtui=__version__, python=platform.python_version(), machine=machine)
-            self.session = await asyncio.to_thread(self.store.start_session, environment)
-        return self.session
+        async with self._session_lock:  # answers that end together must not begin two sessions
+            if self.session is None:
+                machine = await self.machine()
+                environment = Environment(slmtui=__version__, python=platform.python_version(), machine=machine)
+                self.session = await asyncio.to_thread(self.store.start_session, environment)
+            return self.session
 
     async def _sha256(self, path: Path) -> str | None:
         try:

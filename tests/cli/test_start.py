@@ -10,6 +10,8 @@ from tests.cli.program import processes_of, run, wait_for
 
 
 def test_without_a_terminal_the_bundled_models_are_compared(home: Path) -> None:
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "config.toml").write_text("threads = 1\n")
     done = run()
     assert done.returncode == 0, done.stderr
     assert "no terminal" in done.stderr

@@ -164,6 +164,17 @@ async def test_an_unknown_architecture(client: WorkerClient, tmp_path: Path) -> 
     assert "Update" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("tokenizer.ggml.model", "no_vocab", "no vocabulary"), ("general.architecture", "clip", "part of another model")],
+)
+async def test_a_model_that_cannot_write_text(
+    client: WorkerClient, tmp_path: Path, name: str, value: str, words: str
+) -> None:
+    path = Gguf.read(STORY).set(name, value).write(tmp_path / "odd.gguf")
+    assert words in await refused(client, path, FailureKind.UNSUPPORTED_ARCHITECTURE)
+
+
 async def test_an_architecture_with_control_characters(client: WorkerClient, tmp_path: Path) -> None:
     path = Gguf.read(STORY).set("general.architecture", "\x1b[31mwarp\r\n").write(tmp_path / "unknown.gguf")
     assert (await refused(client, path, FailureKind.UNSUPPORTED_ARCHITECTURE)).isprintable()

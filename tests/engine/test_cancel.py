@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from slmtui.core.events import AnyEvent, FailureKind, Loaded, Loading, Prefilled, Prompted, Repeated, StopReason, Tokens
 from slmtui.engine.client import WorkerClient, cancelled
+from slmtui.engine.gauge import page_cache_state
 from slmtui.engine.protocol import Load, Measure, Request
 from tests.engine.conftest import Build
 from tests.engine.gguf_files import Gguf
@@ -172,6 +173,23 @@ async def test_during_loading(tmp_path: Path, build: Build) -> None:
         failed(await run(client, tell(ONCE, 4)), FailureKind.BAD_REQUEST)
         assert isinstance((await run(client, Load(path=str(STORY), threads=1)))[-1], Loaded)
         done(await run(client, tell(ONCE, 4)), StopReason.LIMIT)
+
+
+async def test_while_a_file_is_read_from_the_disk(tmp_path: Path) -> None:
+    """Mapping the file would read all of it without a word; a large model on a slow disk takes a minute."""
+    path = slow_to_load(Gguf.read(STORY)).write(tmp_path / "cold.gguf")
+    if page_cache_state(path) != "cold":
+        pytest.skip("this file system keeps its files in memory")
+    async with worker(tmp_path / "log") as client:
+        load = Load(path=str(path), threads=1)
+        events = await cancel_at(client, load, lambda event: isinstance(event, Loading) and 0 < event.fraction < 0.8)
+        assert max(event.fraction for event in of(events, Loading)) < 0.8
+        assert page_cache_state(path) != "warm", "the rest was not read"
+        ending = (await run(client, load))[-1]
+        assert isinstance(ending, Loaded)
+        assert ending.page_cache != "warm"
+        assert page_cache_state(path) == "warm"
+        assert isinstance((await run(client, load))[-1], Loaded)
 
 
 async def test_before_the_engine_is_even_imported(tmp_path: Path, build: Build) -> None:

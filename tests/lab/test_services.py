@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 
-from slmtui.core.events import Failed, FailureKind, Inspected, Loaded, StopReason
+from slmtui.core.events import Failed, FailureKind, Inspected, Loaded, StopReason, Timing
 from slmtui.core.machine import EngineState
 from slmtui.core.sampling import Sampling
 from slmtui.engine import trial
@@ -414,9 +414,14 @@ async def test_a_deleted_session_begins_anew(shared: Services) -> None:
 
 async def test_first_measurements_at_the_same_time_share_a_session(shared: Services) -> None:
     async with seated(shared, [F16, STORY]) as seats:
-        await asyncio.gather(*(ask(seat, "Once upon a time") for seat in seats))
-    (session,) = await shared.sessions()
-    assert session.measurements == 2
+        noted = await shared.circumstances()
+        first, second = await asyncio.gather(
+            *(shared.measurement(seat.loaded, "chat", Timing(generated_tokens=1), noted) for seat in seats)
+        )
+    assert first.session == second.session
+    assert shared.session is not None
+    assert first.session == shared.session.id
+    assert first.id != second.id
 
 
 async def test_exporting(shared: Services, tmp_path: Path) -> None:

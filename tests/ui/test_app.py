@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 
 import msgspec
@@ -15,6 +16,7 @@ from slmtui.lab.services import Services
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.screens.sessions import SessionsScreen
+from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.strip import Live, Strip, Tab, words_for
 from tests.ui.steps import running, shown, until
 
@@ -30,13 +32,25 @@ def commands(app: SlmtuiApp, screen: Screen[object] | None = None) -> list[str]:
     return [command.title for command in app.get_system_commands(screen or app.screen)]
 
 
-async def test_the_first_screen_is_painted_before_anything_was_detected() -> None:
-    async with running() as (app, pilot):
+async def test_the_first_screen_is_painted_before_anything_was_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = Services.open(strict=False)
+    may_go, detect = asyncio.Event(), services.machine
+
+    async def slow() -> Machine:
+        await may_go.wait()
+        return await detect()
+
+    monkeypatch.setattr(services, "machine", slow)
+    async with running(services=services) as (app, pilot):
         assert isinstance(app.screen, ModelsScreen)
-        assert app.screen.rows
+        table = app.screen.query_one(ModelTable)
+        assert "pocket-5m:Q8_0" in table.keys
+        assert table.figure("pocket-5m:Q8_0", "memory").text == "…"
         assert app.machine.engines == ()
+        may_go.set()
         await until(pilot, lambda: app.machine.engines)
         await until(pilot, lambda: app.live.memory.total_bytes)
+        await until(pilot, lambda: table.figure("pocket-5m:Q8_0", "memory").text != "…")
         assert "free" in shown(app, ".strip--machine")
         assert app.machine.cpu.name is None or app.machine.cpu.name.split()[0] in shown(app, ".strip--machine")
 

@@ -30,6 +30,12 @@ MIB = 1024**2
 Q8 = "pocket-5m:Q8_0"
 
 
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app looks at the free memory once and never again, so that a test can say what is free."""
+    monkeypatch.setattr("slmtui.ui.app.LIVE_S", 3600.0)
+
+
 def screen_of(app: SlmtuiApp) -> ModelsScreen:
     assert isinstance(app.screen, ModelsScreen)
     return app.screen
@@ -90,7 +96,7 @@ async def test_demo_models_are_labelled_in_the_row_the_detail_and_the_card() -> 
         assert "not good for real work" in "\n".join(str(each.render()) for each in card.query(Static).results())
 
 
-async def test_rows_are_updated_in_place() -> None:
+async def test_rows_are_updated_in_place(still: None) -> None:
     async with running() as (app, pilot):
         table = table_of(app)
         before = dict(table.rows)
@@ -102,7 +108,7 @@ async def test_rows_are_updated_in_place() -> None:
         assert table.highlighted == "pocket-5m:F16"
 
 
-async def test_what_fits_follows_the_free_memory() -> None:
+async def test_what_fits_follows_the_free_memory(still: None) -> None:
     async with running() as (app, pilot):
         screen = await read_all(app, pilot)
         table = table_of(app)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import aclosing
 from typing import ClassVar, cast
 
+import msgspec
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -52,7 +54,6 @@ class ChatScreen(LabScreen):
         self._reasons: list[str | None] = []
         self._asking = False
         self._loading = False
-        self._stopping = False
         self._passed_over: set[Seat] = set()
 
     def compose(self) -> ComposeResult:
@@ -184,7 +185,7 @@ class ChatScreen(LabScreen):
         columns = {column.seat: column for column in self.columns if column.ready}
         order = self.order
         contended = order == "together" and len(columns) > 1
-        self._asking, self._stopping = True, False
+        self._asking = True
         self._passed_over.clear()
         for column in columns.values():
             column.post_message(Column.Asked(question, contended=contended))
@@ -205,23 +206,25 @@ class ChatScreen(LabScreen):
         self, columns: dict[Seat, Column], unended: dict[Seat, None], question: str, order: Order
     ) -> None:
         """Pass every event to its column, and take from `unended` whose answer ended."""
+        sampling = self.settings.sampling
+        if sampling.seed is None:  # all models draw with the same one
+            sampling = msgspec.structs.replace(sampling, seed=random.getrandbits(32))
         cancelled: set[Seat] = set()
-        async with aclosing(ask_all(tuple(columns), question, self.settings.sampling, order)) as stream:
-            async for seat, event in stream:
-                columns[seat].post_message(Column.Heard(event))
-                if isinstance(event, Done | Failed):
-                    del unended[seat]
-                    if self._stopping and order == "in turn":
-                        break
-                elif (self._stopping or seat in self._passed_over) and seat not in cancelled:
-                    cancelled.add(seat)
-                    await seat.loaded.cancel()
+        for group in [tuple(columns)] if order == "together" else [(seat,) for seat in columns]:
+            asked = [seat for seat in group if seat not in self._passed_over]
+            async with aclosing(ask_all(asked, question, sampling, order)) as stream:
+                async for seat, event in stream:
+                    columns[seat].post_message(Column.Heard(event))
+                    if isinstance(event, Done | Failed):
+                        del unended[seat]
+                    elif seat in self._passed_over and seat not in cancelled:
+                        cancelled.add(seat)
+                        await seat.loaded.cancel()
 
     # What a person can ask for.
 
     async def action_stop(self) -> None:
         """Stop everything that runs; what was answered stays."""
-        self._stopping = True
         for column in self.columns:
             await self._stop_one(column)
 
