@@ -84,7 +84,7 @@ async def until(pilot: Pilot[object], holds: Callable[[], bool]) -> None:
 def shown(app: SlmtuiApp) -> str:
     """The text on the screen."""
     width, height = app.size
-    lines = app.screen._compositor.render_strips()  # noqa: SLF001 - there is no public way to read the screen's text
+    lines = app.screen._compositor.render_strips()  # there is no public way to read the text on the screen
     return "\n".join(strip.text[:width] for strip in lines[:height])
 
 
@@ -97,7 +97,7 @@ async def take(pilot: Pilot[object], path: Path) -> None:
         await pilot.pause(0.1)
     svg = app.export_screenshot(title="slmtui").replace("Fira Code", FONT)
     image = resvg_py.svg_to_bytes(svg_string=svg, zoom=SCALE, font_family=FONT, monospace_family=FONT)
-    path.write_bytes(bytes(image))
+    await asyncio.to_thread(path.write_bytes, bytes(image))
     print(path)
 
 

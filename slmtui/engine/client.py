@@ -117,7 +117,11 @@ class WorkerClient:
                 await asyncio.wait_for(self._process.wait(), SHUTDOWN_PATIENCE_S)
             except TimeoutError:
                 self.kill()
-        return await self._process.wait()
+        code = await self._process.wait()
+        if self._process.stdout is not None:
+            with contextlib.suppress(RuntimeError):  # whoever iterates over a request reads to the end
+                await self._process.stdout.read()  # which also closes the pipe
+        return code
 
     def kill(self) -> None:
         """End the process at once; whatever runs is reported as crashed."""

@@ -15,6 +15,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,7 +120,7 @@ async def _run(command: Sequence[str]) -> Trial:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()  # to the end of its output, which also closes the pipe
     said: dict[str, Any] = {"decoded": [], "crashed": process.returncode not in (0, 1)}
     for line in output.decode("utf-8", "replace").splitlines():
         with contextlib.suppress(json.JSONDecodeError):
@@ -157,6 +158,8 @@ def main(arguments: Sequence[str]) -> int:
     """The child: says what it sees, then decodes one and eight tokens, a JSON line after each step."""
     from slmtui.engine import llama_library
 
+    if hasattr(signal, "alarm"):
+        signal.alarm(round(PATIENCE_S))  # whoever asked may be gone
     try:
         bindings = llama_library.load()
     except (ImportError, OSError, RuntimeError) as error:

@@ -25,6 +25,10 @@ _LOG_TAIL_BYTES = 2000
 _BROKEN_PROTOCOL = 2
 
 
+class _Numbered(msgspec.Struct):
+    number: int
+
+
 class Worker:
     """Reads requests on one thread, runs them on the calling thread."""
 
@@ -56,12 +60,27 @@ class Worker:
         code = _BROKEN_PROTOCOL
         try:
             for line in self._requests:
-                self._accept(protocol.decode_request(line), time.perf_counter())
+                accepted_s = time.perf_counter()
+                try:
+                    self._accept(protocol.decode_request(line), accepted_s)
+                except msgspec.DecodeError as error:
+                    self._refuse(line, error)
             code = 0
         except msgspec.DecodeError as error:
             os.write(2, f"not a request: {error}\n".encode("utf-8", "replace"))
         finally:
             os._exit(code)  # native code may run on the other thread for a long time yet
+
+    def _refuse(self, line: bytes, why: msgspec.DecodeError) -> None:
+        """Say that a request has a value that it cannot have.
+
+        Raises:
+            msgspec.DecodeError: the line is no request at all, so nobody waits for its ending.
+        """
+        number = msgspec.json.decode(line, type=_Numbered).number
+        self._write(
+            Failed(request=number, kind=FailureKind.BAD_REQUEST, message=f"The worker cannot take this request: {why}.")
+        )
 
     def _accept(self, request: protocol.AnyRequest, accepted_s: float) -> None:
         match request:

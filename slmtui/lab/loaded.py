@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -53,6 +55,8 @@ class LoadedModel:
         self.load_s: float | None = None
         self.page_cache = "unknown"
         self._client: WorkerClient | None = None
+        self._starting: asyncio.Task[WorkerClient] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._load: Load | None = None
 
     @property
@@ -95,9 +99,10 @@ class LoadedModel:
         self.load_s = None
         self._load = await self.services.load_request(self.model, self.options, inspect_only=inspect_only)
         if self._client is None or not self._client.alive:
-            self._client = await WorkerClient.start(self.services.worker_log())
-            if self not in self.services.loaded:
-                self.services.loaded.append(self)
+            await self._start()
+        if self._client is None:
+            yield Failed(kind=FailureKind.CANCELLED, message=f"{self.model.name} was closed while it was loading.")
+            return
         async with aclosing(self.request(self._load)) as events:
             async for event in events:
                 yield event
@@ -117,12 +122,29 @@ class LoadedModel:
         if self._client is not None and self._client.busy:
             await self._client.cancel()
 
+    async def _start(self) -> None:
+        """Start the worker; nobody's being cancelled loses it, because services know this model from now on."""
+        if self.services.closing:
+            return
+        if self not in self.services.loaded:
+            self.services.loaded.append(self)
+        self._ending = None
+        self._starting = asyncio.create_task(WorkerClient.start(self.services.worker_log()))
+        client = await asyncio.shield(self._starting)
+        self._client = None if self._ending else client
+
     async def close(self) -> None:
-        """End the worker and with it give back all of the model's memory."""
+        """End the worker and with it give back all of the model's memory; also while it is being loaded."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
+        if self._starting is not None:
+            with contextlib.suppress(OSError):
+                await (await self._starting).close()
         if self in self.services.loaded:
             self.services.loaded.remove(self)
-        if self._client is not None:
-            await self._client.close()
         self.load_s = None
 
     def kill(self) -> None:

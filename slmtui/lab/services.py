@@ -64,6 +64,8 @@ class Services:
     session: Session | None = None
     """The running session, once something was measured."""
     _session_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    closing: bool = False
+    """Whether `close` was called; no worker is started any more."""
     _machine: asyncio.Task[Machine] | None = None
     _inspected: dict[tuple[str, tuple[int, int], int | None], Inspected] = field(default_factory=dict)
 
@@ -79,7 +81,16 @@ class Services:
             CatalogError: the shipped catalog is damaged.
         """
         paths = Paths.find()
+        if strict:
+            paths.ensure()  # before the settings, whose sentence would blame the file for the folder
         notices: list[str] = []
+        try:
+            config = load_config(paths.config_file)
+        except ConfigError as error:
+            if strict:
+                raise
+            config = Config()
+            notices.append(f"Settings are not used: {error}.")
         try:
             paths.ensure()
             store = Store.open(paths.store)
@@ -88,18 +99,11 @@ class Services:
                 raise
             store = Store.in_memory()
             notices.append(f"Measurements are kept in memory only, export them before you quit: {error}")
-        try:
-            config = load_config(paths.config_file)
-        except ConfigError as error:
-            if strict:
-                store.close()
-                raise
-            config = Config()
-            notices.append(f"Settings are not used: {error}.")
         return cls(paths, config, library.read_catalog(), store, notices)
 
     async def close(self) -> None:
         """End all workers and the session, and close the store."""
+        self.closing = True
         await asyncio.gather(*(loaded.close() for loaded in list(self.loaded)))
         if self._machine is not None and not self._machine.done():
             self._machine.cancel()

@@ -362,3 +362,24 @@ def bindings(place: Place) -> list[BindingType]:
 def commands_of(*places: Place) -> tuple[Command, ...]:
     """The commands of these places, in the order of the table."""
     return tuple(command for command in COMMANDS if command.place in places)
+
+
+def markdown_table() -> str:
+    """The table of all keys that stands in the README, without a line break at its end."""
+    rows = [
+        f"| {'everywhere' if command.place == 'app' else command.place.capitalize()} "
+        f"| {' '.join(f'`{_key_cap(key)}`' for key in command.key.split(','))} | {command.help} |"
+        for command in COMMANDS
+    ]
+    return "\n".join(["| where | key | what |", "| --- | --- | --- |", *rows])
+
+
+def _key_cap(key: str) -> str:
+    """A key as it is written on keyboards: `ctrl+p` is Ctrl+P, `S` is Shift+S."""
+    *modifiers, name = key.split("+")
+    if len(name) == 1 and name.isupper():
+        modifiers.append("shift")
+    symbol = {"question_mark": "?", "slash": "/", "escape": "esc", "delete": "del"}.get(name, name)
+    if len(symbol) > 1 or modifiers:
+        symbol = symbol.capitalize()
+    return "+".join([*(modifier.capitalize() for modifier in modifiers), symbol])

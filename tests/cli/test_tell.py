@@ -11,16 +11,24 @@ import pandas as pd
 import psutil
 import pytest
 
+from slmtui.sources.paths import Paths
+from slmtui.sources.store import Store
 from tests.cli.program import run
+from tests.samples import ENVIRONMENT, full_measurement
 
 COMMANDS = ("hardware", "models", "chat", "bench", "sessions", "export", "doctor")
 
 
 @pytest.fixture
 def measured() -> str:
-    """A session of two repetitions, by its id."""
-    assert run("bench", "pocket-2m", "-p", "16", "-n", "8", "-r", "2", "-t", "1").returncode == 0
-    return str(json.loads(run("sessions", "--json").stdout)[0]["id"])
+    """A stored session of two repetitions of one cell, by its id."""
+    store = Store.open(Paths.find().ensure().store)
+    session = store.start_session(ENVIRONMENT)
+    for repetition in range(2):
+        store.add(full_measurement(repetition, session=session.id, kind="bench", model="pocket-2m:Q8_0"))
+    store.end_session(session.id)
+    store.close()
+    return session.id
 
 
 def test_help_names_every_command() -> None:
@@ -88,8 +96,8 @@ def test_a_session_by_id_by_its_beginning_and_as_the_latest(measured: str) -> No
         assert document["session"]["id"] == measured
         assert [one["repetition"] for one in document["measurements"]] == [0, 1]
     table = run("sessions", measured)
-    assert "Pocket 2M Q8_0" in table.stdout
-    assert "pp16" in table.stdout
+    assert "Größe 5M | 「小」" in table.stdout
+    assert "pp512" in table.stdout
     unknown = run("sessions", "19990101")
     assert unknown.returncode == 1
     assert "19990101" in unknown.stderr
@@ -108,7 +116,7 @@ def test_export_in_every_format(measured: str, home: Path, tmp_path: Path) -> No
     frame = pd.read_parquet(home / "exports" / f"slmtui-{measured}.parquet")
     assert list(frame["model"]) == ["pocket-2m:Q8_0"] * 2
     assert list(frame.columns) == list(rows[0])
-    assert "Pocket 2M" in (home / "exports" / f"slmtui-{measured}.md").read_text(encoding="utf-8")
+    assert "「小」" in (home / "exports" / f"slmtui-{measured}.md").read_text(encoding="utf-8")
 
     own = tmp_path / "größe.json"
     done = run("export", measured, "--format", "json", "-o", own, "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -207,6 +208,14 @@ async def test_sampling_out_of_range_is_refused(story: WorkerClient, changes: di
     sampling = msgspec.structs.replace(Sampling(), **changes)
     failure = failed(await run(story, Generate(prompt=ONCE, sampling=sampling)), FailureKind.BAD_REQUEST)
     assert named in failure.message
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "hot", None])
+async def test_a_value_of_no_use_is_refused(story: WorkerClient, value: object) -> None:
+    sampling = msgspec.structs.replace(Sampling(), temperature=value)
+    failure = failed(await run(story, Generate(prompt=ONCE, sampling=sampling)), FailureKind.BAD_REQUEST)
+    assert "temperature" in failure.message
+    done(await run(story, tell(ONCE, 2)), StopReason.LIMIT)
 
 
 async def text_with(client: WorkerClient, **sampling: float) -> str:

@@ -68,6 +68,8 @@ async def test_the_dry_run_foretells_what_is_allocated(tmp_path: Path, request_:
         assert {part.device for part in parts} == {"CPU"}
     assert total_bytes(first.planned, "compute") == total_bytes(ending.memory, "compute") > 0
     assert total_bytes(first.planned, "output") == total_bytes(ending.memory, "output")
+    one_row = 4 * (ending.facts.vocabulary or 0)
+    assert total_bytes(ending.memory, "output") == pytest.approx(one_row, abs=LOG_ROUNDING_BYTES), "not one a token"
     weights = ending.facts.weights_bytes
     assert weights is not None
     assert total_bytes(first.planned, "weights") == weights

@@ -197,6 +197,13 @@ def test_bombs_are_stopped(make: Make, template: str) -> None:
     assert str(caught.value)
 
 
+def test_memory_runs_out_before_the_time_does(make: Make) -> None:
+    started = time.monotonic()
+    with pytest.raises(TemplateError, match="MemoryError"):
+        make("{{ messages[0].content * 2000000000 }}", 30).render(user("x"))
+    assert time.monotonic() - started < 20
+
+
 def test_a_slow_conversation_is_not_a_slow_template(make: Make) -> None:
     renderer = make(f"{{% if messages | length > 1 %}}{BOMBS[0]}{{% endif %}}ok", 0.3)
     assert renderer.render(user("a")).text == "ok"

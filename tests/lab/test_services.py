@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 
-from slmtui.core.events import Failed, FailureKind, Inspected, Loaded, StopReason, Timing
+from slmtui.core.events import AnyEvent, Ending, Failed, FailureKind, Inspected, Loaded, StopReason, Timing
 from slmtui.core.machine import EngineState
 from slmtui.core.sampling import Sampling
 from slmtui.engine import trial
@@ -80,8 +80,7 @@ async def test_otherwise_measurements_are_kept_in_memory(
     monkeypatch.setattr(trial, "_try", sound)
     opened = Services.open(strict=False)
     try:
-        notice = opened.notices[-1]
-        assert "in memory" in notice
+        (notice,) = (one for one in opened.notices if "in memory" in one)
         assert "export" in notice
         assert opened.store.path is None
         async with seated(opened, [F16]) as (seat,):
@@ -346,6 +345,25 @@ async def test_a_model_is_not_ready_after_a_load_that_failed(shared: Services, t
         assert loaded.ready is good
         path.unlink(missing_ok=True)
     await loaded.close()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5, 20, 200])
+async def test_closing_while_it_loads_leaves_no_worker(shared: Services, steps: int) -> None:
+    loaded = LoadedModel(shared, model(F16), LoadOptions(threads=1))
+
+    async def load_it() -> list[AnyEvent]:
+        async with aclosing(loaded.load()) as stream:
+            return [event async for event in stream]
+
+    loading = asyncio.create_task(load_it())
+    for _ in range(steps):
+        await asyncio.sleep(0.001)
+    await loaded.close()
+    events = await loading
+    await loaded.close()
+    assert isinstance(events[-1], Ending)
+    assert not loaded.ready
+    assert workers() == []
 
 
 async def test_closing_ends_all_workers_whatever_they_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

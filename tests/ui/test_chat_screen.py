@@ -154,6 +154,19 @@ async def test_one_question_goes_to_both_and_all_figures_appear() -> None:
         assert not any(measured.together for column in found.columns for measured in column.seat.measurements)
 
 
+async def test_a_question_sent_while_models_load_reaches_all_of_them() -> None:
+    async with running((120, 36)) as (app, pilot):
+        app.marked = models(app.services, *TWO)
+        app.action_go("chat")
+        await until(pilot, lambda: isinstance(app.screen, ChatScreen))
+        found = Chat(app, pilot)
+        await until(pilot, lambda: len(found.columns) == 2)
+        assert found.screen.busy
+        await found.send("What is prefill?")
+        await found.until("done")
+        assert [len(column.exchanges) for column in found.columns] == [1, 1]
+
+
 async def test_models_answer_one_after_another_or_together() -> None:
     async with chat(*TWO) as found:
         await found.ask("hello")

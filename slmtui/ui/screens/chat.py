@@ -54,6 +54,8 @@ class ChatScreen(LabScreen):
         self._reasons: list[str | None] = []
         self._asking = False
         self._loading = False
+        self._held = ""
+        """A question that goes out when all columns have loaded."""
         self._passed_over: set[Seat] = set()
 
     def compose(self) -> ComposeResult:
@@ -145,6 +147,9 @@ class ChatScreen(LabScreen):
         finally:
             self._loading = False
             self.update_keys()
+        question, self._held = self._held, ""
+        if question and any(column.ready for column in self.columns):
+            self._ask(question)
 
     async def _load_one(self, column: Column) -> None:
         loaded, cancelled = column.seat.loaded, False
@@ -172,10 +177,12 @@ class ChatScreen(LabScreen):
                 "A benchmark runs, and an answer would spoil its figures. Wait for it, or stop it in Compare.",
                 "warning",
             )
+        elif self._loading:
+            self._held = message.text
+            self.query_one(Prompt).accept()
+            self.say("The models are loading; your question goes out as soon as they are ready.")
         elif not any(column.ready for column in self.columns):
-            self.say(
-                "No model is ready yet." if self._loading else "No model is loaded; ctrl+r loads them again.", "warning"
-            )
+            self.say("No model is loaded; ctrl+r loads them again.", "warning")
         else:
             self.query_one(Prompt).accept()
             self._ask(message.text)
@@ -225,6 +232,7 @@ class ChatScreen(LabScreen):
 
     async def action_stop(self) -> None:
         """Stop everything that runs; what was answered stays."""
+        self._held = ""
         for column in self.columns:
             await self._stop_one(column)
 

@@ -1,0 +1,131 @@
+"""The app on a pseudo-terminal that keeps a picture of its screen, for tests that press keys and read what is shown."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pyte
+
+PATIENCE_S = 60.0
+KEYS = {"enter": "\r", "esc": "\x1b", "down": "\x1b[B", "ctrl+q": "\x11", "f2": "\x1bOQ", "f4": "\x1bOS"}
+
+
+class Terminal:
+    """A terminal of a size, with a process on it. Linux and macOS."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._kept = theirs  # an end that stays open keeps the terminal's settings readable after the app has left
+        self.settings_before = termios.tcgetattr(theirs)
+        self.sent = bytearray()
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self.process = psutil.Popen(
+            [sys.executable, "-m", "slmtui"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"},
+        )
+
+    @property
+    def settings(self) -> list[object]:
+        """The terminal's settings, as `stty` shows them."""
+        return list(termios.tcgetattr(self._kept))
+
+    def look(self, wait_s: float = 0.05) -> str:
+        """Take in what was sent meanwhile and return the screen's text."""
+        while select.select([self._ours], [], [], wait_s)[0]:
+            piece = os.read(self._ours, 65536)
+            self.sent += piece
+            self._stream.feed(piece)
+            wait_s = 0
+        return "\n".join(self._screen.display)
+
+    def until(self, predicate: Callable[[str], object], what: str) -> str:
+        """Wait until the screen's text is as wanted, and return it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not predicate(screen := self.look()):
+            assert self.process.poll() is None, f"the app ended before {what}\n{screen}"
+            assert time.monotonic() < deadline, f"waited in vain for {what}\n{screen}"
+        return screen
+
+    def press(self, *keys: str) -> None:
+        """Send keys by name, or text as it is."""
+        os.write(self._ours, "".join(KEYS.get(key, key) for key in keys).encode())
+
+    def end(self) -> int:
+        """Wait until the process has ended; its exit code."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it does not end\n{self.look()}"
+            self.look()
+        self.look()
+        return int(self.process.returncode)
+
+    def worker(self, model: str, among: list[psutil.Process] | None = None) -> psutil.Process:
+        """The worker process that has the model's file open in memory."""
+        for child in self.process.children(recursive=True) if among is None else among:
+            with suppress(psutil.Error):
+                if any(Path(region.path).name == model for region in child.memory_maps()):
+                    return child
+        raise AssertionError(f"no worker has loaded {model}")
+
+    def close(self) -> None:
+        """End what is left."""
+        with suppress(psutil.Error):  # usually it has ended long ago
+            for process in [*self.process.children(recursive=True), self.process]:
+                process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+        os.close(self._ours)
+        os.close(self._kept)
+
+
+@contextmanager
+def app_on_terminal(columns: int = 120, rows: int = 36) -> Iterator[Terminal]:
+    """The app, running."""
+    terminal = Terminal(columns, rows)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+@contextmanager
+def slow_motion(process: psutil.Process, run_s: float = 0.002, rest_s: float = 0.15) -> Iterator[None]:
+    """Let a process run for moments only: the demo models answer faster than a test can press a key."""
+    over = threading.Event()
+    process.suspend()
+
+    def pulse() -> None:
+        while not over.wait(rest_s):
+            with suppress(psutil.Error):
+                process.resume()
+                time.sleep(run_s)
+                process.suspend()
+
+    thread = threading.Thread(target=pulse)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        with suppress(psutil.Error):
+            process.resume()
