@@ -210,7 +210,7 @@ def check_file(path: Path) -> None:
     if magic != _GGUF_MAGIC:
         raise EngineError(
             FailureKind.BAD_FILE,
-            f"{shown} is not a GGUF file (it begins with {magic!r} where GGUF files begin with b'GGUF'). "
+            f"{shown} is not a GGUF file: it does not begin with the letters GGUF. "
             "Choose a .gguf file, or download it again if it should be one.",
         )
 

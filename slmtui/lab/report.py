@@ -17,8 +17,8 @@ from slmtui.core.stats import NOISY_FRAC, Summary
 
 Output = Literal["md", "json", "jsonl", "csv"]
 
-# Columns and widths of llama-bench's own table; a negative width is left-aligned, as in printf.
-_COLUMNS = {"model": -30, "size": 10, "params": 10, "backend": -10, "threads": 7, "test": 15, "t/s": 20}
+# Columns and widths of llama-bench's own table, then ours; a negative width is left-aligned, as in printf.
+_COLUMNS = {"model": -30, "size": 10, "params": 10, "backend": -10, "threads": 7, "test": 15, "t/s": 20, "median": 9}
 
 
 def render(results: Sequence[CellResult], machine: Machine, output: Output) -> str:
@@ -39,7 +39,7 @@ def render(results: Sequence[CellResult], machine: Machine, output: Output) -> s
 
 
 def bench_table_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `bench_rows` in llama-bench's look: t/s is mean ± standard deviation.
+    """The rows of `bench_rows` in llama-bench's look: t/s is mean ± standard deviation, and our median beside it.
 
     Below it stands what the table has no column for: engine, repetitions, noisy cells, demo models.
     """
@@ -119,6 +119,7 @@ def _bench_cells(row: Mapping[str, Any]) -> dict[str, str]:
         "threads": _plain(row["n_threads"]),
         "test": shape_label(row["n_prompt"], row["n_gen"], row["n_depth"]),
         "t/s": f"{row['avg_ts']:.2f} ± {row['stddev_ts']:.2f}",
+        "median": f"{row['median_ts']:.2f}",
     }
 
 
@@ -137,7 +138,7 @@ def _footnotes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [f"engine: {', '.join(engines)}"] if engines else []
     counts = sorted({row["repetitions"] for row in rows})
     repetitions = " or ".join(map(str, counts)) or "no"
-    lines.append(f"t/s: mean ± standard deviation of {repetitions} repetitions; json and csv add the median")
+    lines.append(f"t/s: mean ± standard deviation of {repetitions} repetitions")
     for mark, meaning in (
         ("noisy", f"noisy (spread over {text.share(NOISY_FRAC)} of the median), run again"),
         ("together", "measured while other models ran"),

@@ -23,9 +23,8 @@ from slmtui.core.catalog import LocalModel, ModelCard
 from slmtui.core.events import Failed, Inspected, Timing
 from slmtui.core.machine import Machine, Memory
 from slmtui.core.measurement import Environment, Kind, Measurement, Session
-from slmtui.engine import trial
 from slmtui.engine.protocol import Load
-from slmtui.sources import detect, library
+from slmtui.sources import library
 from slmtui.sources.config import Config, ConfigError, load_config, save_config
 from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.resources import pocket_folder
@@ -173,6 +172,8 @@ class Services:
 
     async def quick_machine(self) -> Machine:
         """What can be told about the machine within 30 ms."""
+        from slmtui.sources import detect
+
         return await asyncio.to_thread(detect.detect_quick)
 
     async def machine(self) -> Machine:
@@ -182,6 +183,10 @@ class Services:
         return await asyncio.shield(self._machine)
 
     async def _detect(self) -> Machine:
+        # Imported here: the two cost 30 ms, and the first frame does not need them.
+        from slmtui.engine import trial
+        from slmtui.sources import detect
+
         machine = await asyncio.to_thread(detect.detect, self.paths.cache)
         state = await trial.engine_state(
             pocket_folder() / TRIAL_MODEL,
@@ -192,10 +197,13 @@ class Services:
 
     async def memory_now(self) -> Memory:
         """Main memory as it is now."""
+        from slmtui.sources import detect
+
         return await asyncio.to_thread(detect.memory_now)
 
     async def circumstances(self) -> Circumstances:
         """Load and temperature of the machine, as far as they can be read."""
+        from slmtui.sources import detect
 
         def read() -> Circumstances:
             return Circumstances(load_average=detect.load_average(), temperature_c=detect.temperature_c())

@@ -64,19 +64,22 @@ def test_nothing_measured() -> None:
 
 def test_markdown_looks_like_llama_benchs() -> None:
     lines = render(results(), MACHINE, "md").splitlines()
-    # The first two lines are llama-bench's own, character for character.
+    # The first two lines are llama-bench's own, character for character, and go on with our median.
     assert lines[0] == (
         "| model                          |       size |     params | backend    | threads |"
-        "            test |                  t/s |"
+        "            test |                  t/s |    median |"
     )
     assert lines[1] == (
         "| ------------------------------ | ---------: | ---------: | ---------- | ------: |"
-        " --------------: | -------------------: |"
+        " --------------: | -------------------: | --------: |"
     )
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:4]]
     assert cells[0][:6] == ["Pocket 5M Q8_0", "5.34 MiB", "5.25 M", "CPU", "2", "pp512"]
     assert cells[1][5] == "tg128"
     assert cells[0][6] == "2050.19 ± 82.07"
+    prefill = results()[0].prefill_tps
+    assert prefill is not None
+    assert cells[0][7] == f"{prefill.median:.2f}"
     assert {len(line) for line in lines[:4]} == {len(lines[0])}
     assert "engine: llama.cpp via llama-cpp-python 0.3.36" in lines
     assert any(line.startswith("t/s: mean ± standard deviation of 3 repetitions") for line in lines)
