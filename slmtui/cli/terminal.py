@@ -16,7 +16,7 @@ from slmtui.core.text import clean, shorten
 from slmtui.lab.services import Services
 from slmtui.sources.config import ConfigError
 from slmtui.sources.library import UnknownModelError
-from slmtui.sources.paths import PathError
+from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.resources import ResourceError
 from slmtui.sources.store import StoreError
 
@@ -37,6 +37,7 @@ def with_services(job: Callable[[Services], Awaitable[int]]) -> int:
     """Run an asynchronous command with the lab's services, and end all of its workers in any case."""
 
     async def run() -> int:
+        Paths.find().ensure()  # before the settings are read, whose error would blame the file for the folder
         services = Services.open(strict=True)
         try:
             return await job(services)

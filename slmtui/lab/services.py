@@ -80,8 +80,6 @@ class Services:
             CatalogError: the shipped catalog is damaged.
         """
         paths = Paths.find()
-        if strict:
-            paths.ensure()  # before the settings, whose sentence would blame the file for the folder
         notices: list[str] = []
         try:
             config = load_config(paths.config_file)

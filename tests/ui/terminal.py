@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -28,8 +29,8 @@ class Terminal:
 
     def __init__(self, columns: int, rows: int) -> None:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._kept = theirs  # an end that stays open keeps the terminal's settings readable after the app has left
+        self._size(columns, rows)
         self.settings_before = termios.tcgetattr(theirs)
         self.sent = bytearray()
         self._screen = pyte.Screen(columns, rows)
@@ -47,6 +48,15 @@ class Terminal:
     def settings(self) -> list[object]:
         """The terminal's settings, as `stty` shows them."""
         return list(termios.tcgetattr(self._kept))
+
+    def _size(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._kept, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size as somebody does who pulls at a window's corner."""
+        self._size(columns, rows)
+        self._screen.resize(rows, columns)
+        self.process.send_signal(signal.SIGWINCH)
 
     def look(self, wait_s: float = 0.05) -> str:
         """Take in what was sent meanwhile and return the screen's text."""
