@@ -138,12 +138,12 @@ class SlmtuiApp(App[int], inherit_bindings=False):
         self.notify(message.text, severity="error", markup=False, timeout=12)
 
     @on(Strip.Chosen)
-    def _go_to_tab(self, message: Strip.Chosen) -> None:
-        self.action_go(message.mode)
+    async def _go_to_tab(self, message: Strip.Chosen) -> None:
+        await self.action_go(message.mode)
 
-    def action_go(self, mode: str) -> None:
-        """Show another screen."""
-        self.switch_mode(mode)
+    async def action_go(self, mode: str) -> None:
+        """Show another screen; waits until it is mounted, or a key typed ahead could quit before that."""
+        await self.switch_mode(mode)
 
     def action_help(self) -> None:
         """Show the keys of the current screen."""

@@ -127,7 +127,7 @@ async def test_a_key_that_can_t_act_is_grey_and_says_why() -> None:
 @pytest.mark.parametrize("place", ["models", "sessions", "chat", "compare"])
 async def test_a_tiny_terminal_gets_a_sentence_and_no_crash(size: tuple[int, int], place: str) -> None:
     async with running(size) as (app, pilot):
-        app.action_go(place)
+        await app.action_go(place)
         await pilot.pause()
         assert "slmtui needs 60×15" in shown(app, ".strip--machine")
         await pilot.press("f1")
@@ -141,7 +141,7 @@ async def test_a_tiny_terminal_gets_a_sentence_and_no_crash(size: tuple[int, int
 @pytest.mark.parametrize("place", ["models", "sessions"])
 async def test_sheets_open_on_a_tiny_terminal_too(place: str) -> None:
     async with running((20, 5)) as (app, pilot):
-        app.action_go(place)
+        await app.action_go(place)
         await pilot.pause()
         for key in ("a", "enter", "e", "slash"):
             await pilot.press(key)

@@ -94,7 +94,7 @@ async def chat(*specs: str, size: tuple[int, int] = (120, 36)) -> AsyncGenerator
     """Chat with these models, loaded."""
     async with running(size) as (app, pilot):
         app.marked = models(app.services, *specs)
-        app.action_go("chat")
+        await app.action_go("chat")
         await until(pilot, lambda: isinstance(app.screen, ChatScreen))
         found = Chat(app, pilot)
         if specs:
@@ -157,7 +157,7 @@ async def test_one_question_goes_to_both_and_all_figures_appear() -> None:
 async def test_a_question_sent_while_models_load_reaches_all_of_them() -> None:
     async with running((120, 36)) as (app, pilot):
         app.marked = models(app.services, *TWO)
-        app.action_go("chat")
+        await app.action_go("chat")
         await until(pilot, lambda: isinstance(app.screen, ChatScreen))
         found = Chat(app, pilot)
         await until(pilot, lambda: len(found.columns) == 2)
@@ -302,12 +302,12 @@ async def test_columns_follow_the_marks_and_conversations_stay() -> None:
 
 async def test_models_are_loaded_when_chat_is_visited_not_when_they_are_marked() -> None:
     async with chat(TWO[0]) as found:
-        found.app.action_go("models")
+        await found.app.action_go("models")
         await found.pilot.pause()
         found.app.marked = models(found.app.services, *TWO)
         await found.pilot.pause(0.2)
         assert len(found.loaded) == 1
-        found.app.action_go("chat")
+        await found.app.action_go("chat")
         await until(found.pilot, lambda: len(found.loaded) == 2)
 
 
@@ -445,11 +445,11 @@ async def test_a_store_that_fails_is_said_in_the_column(monkeypatch: pytest.Monk
 async def test_no_answer_spoils_a_running_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "quick", Shape(prompt_tokens=64, generated_tokens=16, repetitions=1000))
     async with chat(TWO[0]) as found:
-        found.app.action_go("compare")
+        await found.app.action_go("compare")
         await until(found.pilot, lambda: isinstance(found.app.screen, CompareScreen))
         await found.pilot.press("r")
         await until(found.pilot, lambda: len(found.loaded) == 2)
-        found.app.action_go("chat")
+        await found.app.action_go("chat")
         await until(found.pilot, lambda: isinstance(found.app.screen, ChatScreen))
         await until(found.pilot, lambda: any(each.busy for each in found.app.services.loaded))
         await found.send("hello")
@@ -461,7 +461,7 @@ async def test_no_answer_spoils_a_running_benchmark(monkeypatch: pytest.MonkeyPa
 async def test_no_benchmark_starts_while_models_answer() -> None:
     async with chat(TWO[0]) as found:
         await _begin(found)
-        found.app.action_go("compare")
+        await found.app.action_go("compare")
         await until(found.pilot, lambda: isinstance(found.app.screen, CompareScreen))
         assert "answering in Chat" in (cast("CompareScreen", found.app.screen).reason("run") or "")
 

@@ -72,7 +72,7 @@ def test_keys_are_written_as_people_know_them(key: str, words: str) -> None:
 @pytest.mark.parametrize("place", ["models", "sessions"])
 async def test_help_lists_every_command_of_the_screen_and_of_the_app(place: str) -> None:
     async with running() as (app, pilot):
-        app.action_go(place)
+        await app.action_go(place)
         await pilot.pause()
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)

@@ -68,7 +68,7 @@ class Bench:
 async def bench(*specs: str, size: tuple[int, int] = (120, 36)) -> AsyncGenerator[Bench]:
     async with running(size) as (app, pilot):
         app.marked = tuple(app.services.find(spec) for spec in specs)
-        app.action_go("compare")
+        await app.action_go("compare")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         yield Bench(app, pilot)
 

@@ -139,6 +139,13 @@ def test_quitting_while_an_answer_is_written() -> None:
             assert_left_in_order(terminal, workers)
 
 
+def test_quitting_typed_ahead_of_a_new_screen() -> None:
+    with app_on_terminal() as terminal:
+        terminal.until(lambda screen: "Pocket 2M" in screen, "the models")
+        terminal.press("c", "f4", "f5", "f2", "f3", "ctrl+q")
+        assert_left_in_order(terminal, [])
+
+
 def test_a_tiny_terminal() -> None:
     with app_on_terminal(20, 5) as terminal:
         terminal.until(lambda screen: "60×15" in screen, "a sentence about the size")

@@ -239,13 +239,13 @@ class ModelsScreen(LabScreen):
         """Take all marks away."""
         self.lab_app.marked = ()
 
-    def action_chat(self) -> None:
+    async def action_chat(self) -> None:
         """Chat with the marked models, or with the highlighted one."""
-        self._go_with_models("chat")
+        await self._go_with_models("chat")
 
-    def action_compare(self) -> None:
+    async def action_compare(self) -> None:
         """Compare the marked models, or measure the highlighted one."""
-        self._go_with_models("compare")
+        await self._go_with_models("compare")
 
     def action_card(self) -> None:
         """Open the card of the highlighted model."""
@@ -318,10 +318,10 @@ class ModelsScreen(LabScreen):
             marked = (*marked, model)
         self.lab_app.marked = marked
 
-    def _go_with_models(self, mode: str) -> None:
+    async def _go_with_models(self, mode: str) -> None:
         if not self.marked and self.highlighted is not None:
             self.lab_app.marked = (self.highlighted,)
-        self.lab_app.action_go(mode)
+        await self.lab_app.action_go(mode)
 
     def _family(self, model: LocalModel) -> tuple[ModelRow, ...]:
         """All variants of one card, or the file alone."""
