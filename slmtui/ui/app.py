@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
@@ -25,6 +26,7 @@ from slmtui.ui.messages import LiveSampled, MachineDetected, Problem
 from slmtui.ui.themes import DEFAULT_THEME, read_themes
 from slmtui.ui.widgets.strip import Live, Strip
 
+MOUNT_PATIENCE_S = 2.0
 LIVE_S = 2.0
 """Seconds between two looks at the machine's free memory."""
 
@@ -94,6 +96,7 @@ class SlmtuiApp(App[int], inherit_bindings=False):
     def __init__(self, services: Services) -> None:
         super().__init__()
         self.services = services
+        self._leaving = False
         self._theme_problems = self._use_themes()
 
     def on_mount(self) -> None:
@@ -142,8 +145,9 @@ class SlmtuiApp(App[int], inherit_bindings=False):
         await self.action_go(message.mode)
 
     async def action_go(self, mode: str) -> None:
-        """Show another screen; waits until it is mounted, or a key typed ahead could quit before that."""
-        await self.switch_mode(mode)
+        """Show another screen, and wait until it is there; not while the app is leaving."""
+        if not self._leaving:
+            await self.switch_mode(mode)
 
     def action_help(self) -> None:
         """Show the keys of the current screen."""
@@ -153,7 +157,13 @@ class SlmtuiApp(App[int], inherit_bindings=False):
 
     async def action_quit(self) -> None:
         """End every worker, then leave; the terminal is restored by Textual."""
+        self._leaving = True
         await self._end_all()
+        # A screen that was opened by a key typed just before would be mounted without its widgets.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MOUNT_PATIENCE_S):
+                while not self.screen.is_mounted:
+                    await asyncio.sleep(0.01)
         self.exit(0)
 
     async def on_unmount(self) -> None:
