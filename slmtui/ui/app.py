@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
@@ -26,7 +25,8 @@ from slmtui.ui.messages import LiveSampled, MachineDetected, Problem
 from slmtui.ui.themes import DEFAULT_THEME, read_themes
 from slmtui.ui.widgets.strip import Live, Strip
 
-MOUNT_PATIENCE_S = 2.0
+MOUNT_LOOKS = 200
+"""How often quitting looks whether a screen that is being opened is there, every 10 ms."""
 LIVE_S = 2.0
 """Seconds between two looks at the machine's free memory."""
 
@@ -160,10 +160,10 @@ class SlmtuiApp(App[int], inherit_bindings=False):
         self._leaving = True
         await self._end_all()
         # A screen that was opened by a key typed just before would be mounted without its widgets.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(MOUNT_PATIENCE_S):
-                while not self.screen.is_mounted:
-                    await asyncio.sleep(0.01)
+        for _ in range(MOUNT_LOOKS):
+            if self.screen.is_mounted:
+                break
+            await asyncio.sleep(0.01)
         self.exit(0)
 
     async def on_unmount(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,8 +16,10 @@ from textual.widgets import Button, Input, Static, TextArea
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.chat import Message
+from slmtui.core.events import AnyEvent
 from slmtui.core.measurement import Measurement
 from slmtui.core.sampling import Sampling
+from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import Services
 from slmtui.lab.speed import PRESETS, Shape
 from slmtui.sources.store import StoreError
@@ -154,15 +157,25 @@ async def test_one_question_goes_to_both_and_all_figures_appear() -> None:
         assert not any(measured.together for column in found.columns for measured in column.seat.measurements)
 
 
-async def test_a_question_sent_while_models_load_reaches_all_of_them() -> None:
+async def test_a_question_sent_while_models_load_reaches_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, load = asyncio.Event(), LoadedModel.load
+
+    async def slow_load(self: LoadedModel, *, inspect_only: bool = False) -> AsyncGenerator[AnyEvent]:
+        await gate.wait()
+        async for event in load(self, inspect_only=inspect_only):
+            yield event
+
+    monkeypatch.setattr(LoadedModel, "load", slow_load)
     async with running((120, 36)) as (app, pilot):
         app.marked = models(app.services, *TWO)
         await app.action_go("chat")
         await until(pilot, lambda: isinstance(app.screen, ChatScreen))
         found = Chat(app, pilot)
-        await until(pilot, lambda: len(found.columns) == 2)
-        assert found.screen.busy
+        await until(pilot, lambda: "loading" in found.phases)
         await found.send("What is prefill?")
+        await until(pilot, lambda: not found.screen.query_one(Prompt).text)
+        assert [len(column.exchanges) for column in found.columns] == [0, 0]
+        gate.set()
         await found.until("done")
         assert [len(column.exchanges) for column in found.columns] == [1, 1]
 
