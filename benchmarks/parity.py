@@ -3,11 +3,12 @@
 python benchmarks/parity.py [--rounds N] [--answer N] [MODEL.gguf ...]
 
 Both run in processes of their own with the same threads, context, batch size, KV types and no flash attention, and get
-the same greedy request in turn: a fresh prompt of about 400 tokens and an answer of a fixed length (end-of-generation
-tokens are ignored). Each process reads its own clock. Prefill is prompt tokens by time to first token, which includes
-sampling and the way to text on both sides; decode is steps by the time between first and last token; "last quarter" is
-decode over the last quarter of the answer, where an API that reads its whole answer again for each token falls behind.
-Prints medians and the median of the rounds' ratios slmtui / llama-cpp-python.
+the same greedy request in turn: a fresh prompt of about 300 tokens and an answer of a fixed length (end-of-generation
+tokens are ignored). Each process reads its own clock. Prefill is prompt tokens by the time of their evaluation alone
+(the peer's `Llama.eval` inside the streaming call); "first token" is prompt tokens by time to first token, with
+tokenizing, sampling and the way to text on both sides; decode is steps by the time between first and last token; "last
+quarter" is decode over the last quarter of the answer, where an API that reads its whole answer again for each token
+falls behind. Prints medians and the median of the rounds' ratios slmtui / llama-cpp-python.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPT_WORDS = 200
+PAUSE_S = 0.1
+"""Between answers: until then the other side's OpenMP threads may still spin at a barrier."""
 WORDS = [
     "the",
     "a",
@@ -57,6 +60,7 @@ class Speeds(NamedTuple):
     """Tokens per second of one answer."""
 
     prefill: float
+    first_token: float
     decode: float
     last_quarter: float
 
@@ -115,19 +119,23 @@ async def ask_worker(client: Any, prompt: str, answer: int) -> Speeds:  # noqa: 
     from slmtui.core.sampling import Sampling
     from slmtui.engine.protocol import Generate
 
+    await asyncio.sleep(PAUSE_S)
     request = Generate(prompt=prompt, sampling=Sampling(temperature=0, max_tokens=answer), ignore_end=True)
     async with aclosing(client.request(request)) as events:
         async for event in events:
             if isinstance(event, Done) and event.timing is not None:
-                return speeds(event.timing.prompt_tokens, event.timing.token_at_s)
+                return speeds(event.timing.prompt_tokens, event.timing.prefill_s or 0.0, event.timing.token_at_s)
     raise SystemExit("slmtui's worker gave no answer")
 
 
-def speeds(prompt_tokens: int, at_s: Sequence[float]) -> Speeds:
-    """Speeds from the time of each token since the request."""
+def speeds(prompt_tokens: int, prefill_s: float, at_s: Sequence[float]) -> Speeds:
+    """Speeds from the time of prefill and the time of each token since the request."""
     late = at_s[len(at_s) * 3 // 4 :]
     return Speeds(
-        prompt_tokens / at_s[0], (len(at_s) - 1) / (at_s[-1] - at_s[0]), (len(late) - 1) / (late[-1] - late[0])
+        prompt_tokens / prefill_s,
+        prompt_tokens / at_s[0],
+        (len(at_s) - 1) / (at_s[-1] - at_s[0]),
+        (len(late) - 1) / (late[-1] - late[0]),
     )
 
 
@@ -145,10 +153,11 @@ def ask_peer(peer: subprocess.Popen[str], prompt: str, answer: int) -> Speeds:
     """One answer of the peer."""
     assert peer.stdin is not None
     assert peer.stdout is not None
+    time.sleep(PAUSE_S)
     peer.stdin.write(json.dumps({"prompt": prompt, "answer": answer}) + "\n")
     peer.stdin.flush()
     said = json.loads(peer.stdout.readline())
-    return speeds(said["prompt_tokens"], said["at_s"])
+    return speeds(said["prompt_tokens"], said["prefill_s"], said["at_s"])
 
 
 def serve_peer(model: Path, threads: int) -> None:
@@ -161,16 +170,27 @@ def serve_peer(model: Path, threads: int) -> None:
     llama = llama_cpp.Llama(
         str(model), n_ctx=2048, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False
     )
+    evaluations: list[float] = []
+    evaluate = llama.eval
+
+    def timed(tokens: Sequence[int]) -> None:
+        started = time.perf_counter()
+        evaluate(tokens)
+        evaluations.append(time.perf_counter() - started)
+
+    llama.eval = timed
     for line in sys.stdin:
         request = json.loads(line)
         llama.reset()
+        evaluations.clear()
         started = time.perf_counter()
         stream = llama.create_completion(
             request["prompt"], max_tokens=request["answer"], temperature=0, repeat_penalty=1.0, stream=True
         )
         at = [time.perf_counter() - started for _ in stream]
         tokens = len(llama.tokenize(request["prompt"].encode()))
-        print(json.dumps({"prompt_tokens": tokens, "at_s": at[: request["answer"]]}), flush=True)
+        said = {"prompt_tokens": tokens, "prefill_s": evaluations[0], "at_s": at[: request["answer"]]}
+        print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,3 +77,10 @@ def test_the_table_of_keys_names_keys_as_keyboards_do() -> None:
     for key in ("`Ctrl+P`", "`F1` `?`", "`Esc`", "`Space`", "`/`", "`Shift+S`", "`Del` `d`", "`c`"):
         assert f"| {key} |" in table
     assert "| everywhere | `Ctrl+Q` | End every model's worker" in table
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "tools/pocket/README.md"])
+def test_what_documents_link_to_is_there(document: str) -> None:
+    page = ROOT / document
+    links = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []

@@ -29,7 +29,7 @@ def bench(options: argparse.Namespace) -> int:
         return USAGE
 
     async def run(services: Services) -> int:
-        models = tuple(services.find(spec) for spec in options.models)
+        models = tuple({model.id: model for model in map(services.find, options.models)}.values())
         return await run_plan(services, speed.Plan(models=models, shape=shape, threads=options.threads), options.output)
 
     return with_services(run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -86,9 +85,7 @@ def export(options: argparse.Namespace) -> int:
 
     async def run(services: Services) -> int:
         try:
-            path = await services.export(
-                options.session, options.format, Path(options.output) if options.output else None
-            )
+            path = await services.export(options.session, options.format, options.output or None)
         except ExportError as error:
             say(f"slmtui export: {error}")
             return FAILED

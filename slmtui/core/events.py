@@ -115,9 +115,10 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     decode_s: float | None = None
     """Time over all decode steps."""
     ttft_s: float | None = None
-    """From accepting the request until the first token's text; tokenizing and sampling included."""
+    """From accepting the request until the first token's text; tokenizing and sampling included. A benchmark's prompt
+    is token ids, so its figure begins with submitting them and has no tokenizing in it."""
     token_at_s: tuple[float, ...] = ()
-    """When each token was ready, since the request was accepted."""
+    """When each token was ready, since the request was accepted (a repetition's depth and prefill come before)."""
 
     @property
     def prefill_tps(self) -> float | None:

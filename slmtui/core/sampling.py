@@ -17,7 +17,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     temperature: float = 0.8
-    """0 takes the most likely token every time (greedy) and makes the other fields irrelevant."""
+    """0 takes the most likely token every time (greedy), whatever top-k, top-p, min-p and seed are."""
     top_k: int = 40
     """Keep the k most likely tokens; 0 keeps all."""
     top_p: float = 0.95
@@ -54,7 +54,7 @@ def checked(sampling: Sampling) -> Sampling:
     for name, (low, high) in _RANGES.items():
         value = getattr(sampling, name)
         if not low <= value <= high:
-            raise SamplingError(f"{name} is {value}; it must be from {low:g} to {high:g}")
+            raise SamplingError(f"{name} is {value}; it must be from {low:,} to {high:,}")
     if sampling.seed is not None and not 0 <= sampling.seed < 2**32:
         raise SamplingError(f"seed is {sampling.seed}; it must be from 0 to {2**32 - 1}")
     return sampling

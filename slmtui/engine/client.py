@@ -21,7 +21,7 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "slmtui.engine.worker")
 CANCEL_PATIENCE_S = 5.0
 """A worker that has not ended its request this long after a cancel is killed."""
 SHUTDOWN_PATIENCE_S = 2.0
-SPIN_ROUNDS = "10000"
+SPIN_ROUNDS = "100000"
 _LOG_TAIL_BYTES = 2000
 
 
@@ -228,8 +228,8 @@ def _environment() -> dict[str, str]:
     """The worker's environment; what a person set for OpenMP stays.
 
     GGML_ASSERT may not fork a debugger onto the terminal. libgomp's threads spin at a barrier for 300,000 rounds before
-    they sleep, so one stolen core stops all of them; with 10,000 rounds decode is as fast on an idle machine and
-    several times faster beside another busy process (benchmarks/contention.py).
+    they sleep, so one stolen core stops all of them; 100,000 are as fast on an idle machine and about twice as fast
+    beside another busy process, and fewer slow prefill down (benchmarks/contention.py).
     """
     return {
         **({} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": SPIN_ROUNDS}),

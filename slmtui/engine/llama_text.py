@@ -35,12 +35,13 @@ class Vocabulary:
     def tokens(self, text: str, *, special: bool) -> list[int]:
         """Token ids of the text alone; with `special`, the text of control tokens becomes those tokens."""
         data = text.encode("utf-8", "replace")
-        count = -self._bindings.llama_tokenize(self._vocabulary, data, len(data), None, 0, False, special)
-        if count <= 0:
-            return []
-        ids = (self._bindings.llama_token * count)()
-        self._bindings.llama_tokenize(self._vocabulary, data, len(data), ids, count, False, special)
-        return list(ids)
+        room = len(data) + 8  # a token is at least a byte, but for a blank that some vocabularies put in front
+        while True:
+            ids = (self._bindings.llama_token * room)()
+            count = self._bindings.llama_tokenize(self._vocabulary, data, len(data), ids, room, False, special)
+            if count >= 0:
+                return list(ids[:count])
+            room = -count
 
     def piece(self, token: int) -> bytes:
         """Bytes of one token; control tokens have none. Pieces of any length come whole."""

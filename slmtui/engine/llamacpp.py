@@ -52,6 +52,8 @@ class LlamaCpp:
         self._vocabulary: Vocabulary | None = None
         self._renderer: Renderer | None = None
         self._cached: list[int] = []
+        self._sound = False
+        """Whether the open model's output was looked at once."""
         self._stop = llama_library.StopCell(self._bindings)
         self._one = (self._bindings.llama_token * 1)()
         self._one_batch = self._bindings.llama_batch_get_one(self._one, 1)
@@ -108,7 +110,7 @@ class LlamaCpp:
         if template:
             vocabulary = self._vocabulary
             self._renderer = Renderer(template, vocabulary.written(vocabulary.bos), vocabulary.written(vocabulary.eos))
-            self._renderer.start()
+            self._renderer.warm_up()
 
     def close(self) -> None:
         """Free the model and end the template's process."""
@@ -118,7 +120,7 @@ class LlamaCpp:
         if self._open is not None:
             self._open.close()
             self._open = None
-        self._cached = []
+        self._cached, self._sound = [], False
 
     # -- cancelling
 
@@ -182,19 +184,24 @@ class LlamaCpp:
 
     def _prefill(self, tokens: list[int], emit: Emit | None, batch: int) -> float:
         """Evaluate the tokens in batches and return the seconds until the engine is idle again."""
-        started = time.perf_counter()
-        for done in range(0, len(tokens), batch):
+        clock, total = time.perf_counter, len(tokens)
+        started = clock()
+        elapsed_s = 0.0
+        for done in range(0, total, batch):
             self._evaluate(tokens[done : done + batch])
+            last = done + batch >= total
+            if last:
+                self._bindings.llama_synchronize(self._context())
+            elapsed_s = clock() - started  # read before anything is said, which takes time too
             if emit is not None:
-                reached = min(done + batch, len(tokens))
-                emit(Prefilled(done=reached, total=len(tokens), elapsed_s=time.perf_counter() - started))
-        self._bindings.llama_synchronize(self._context())
-        return time.perf_counter() - started
+                emit(Prefilled(done=min(done + batch, total), total=total, elapsed_s=elapsed_s))
+        return elapsed_s
 
     def _decode(self, sampling: Sampling, writer: AnswerWriter, *, ignore_end: bool) -> StopReason:
         """Sample and evaluate token by token until something ends the answer."""
         bindings, vocabulary, context = self._bindings, self._ready()[1], self._context()
-        self._check_logits()
+        if not self._sound:
+            self._check_logits()
         chain = sampler_chain(bindings, sampling, vocabulary.size)
         room = bindings.llama_n_ctx(context) - len(self._cached)
         sample, ends, piece = bindings.llama_sampler_sample, vocabulary.ends, vocabulary.piece
@@ -231,6 +238,7 @@ class LlamaCpp:
                 FailureKind.BAD_FILE,
                 "The model's output is not a number: its weights are damaged. Download or copy the file again.",
             )
+        self._sound = True
 
     # -- measuring
 

@@ -63,6 +63,11 @@ class Renderer:
                 stdout=subprocess.PIPE,
             )
 
+    def warm_up(self) -> None:
+        """Start the child and let it compile the template, so that the first answer does not wait for that."""
+        with contextlib.suppress(TemplateError):  # said again when a conversation is rendered
+            self._ask([Message("user", "")])
+
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Render the conversation with the opening of the model's answer.
 

@@ -110,13 +110,14 @@ async def _worker(services: Services) -> Finding:
     """Load a bundled model in a worker and decode a few tokens."""
     path = pocket_folder() / TRIAL_MODEL
     loaded = LoadedModel(services, services.find(str(path)))
+    words = f"loads {path.name}"
     try:
         async with aclosing(loaded.load()) as events:
             async for event in events:
                 if isinstance(event, Failed):
                     return Finding(what="worker", sound=False, words=event.message)
                 if isinstance(event, Loaded):
-                    words = f"loads {path.name} in {text.duration(event.load_s)}"
+                    words += f" in {text.duration(event.load_s)}"
         async with aclosing(loaded.request(Measure(prompt_tokens=16, generated_tokens=8))) as events:
             async for event in events:
                 if isinstance(event, Failed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -83,10 +84,11 @@ class ExportError(RuntimeError):
     """The export was not written; the message names the file and says what to do."""
 
 
-def export(session: Session, measurements: Sequence[Measurement], file_format: str, path: Path) -> Path:
+def export(session: Session, measurements: Sequence[Measurement], file_format: str, path: Path | str) -> Path:
     """Write a session in one of `FORMATS` and return the file's path.
 
-    `path` is the file, or a folder that gets `slmtui-<session id>.<format>`. An existing file is replaced at
+    `path` is the file, or a folder that gets `slmtui-<session id>.<format>`; text that ends in a slash is a folder
+    that is made when it is missing. An existing file is replaced at
     once or, when anything goes wrong, left as it was.
 
     Raises:
@@ -102,12 +104,17 @@ def export(session: Session, measurements: Sequence[Measurement], file_format: s
         )
     content = encode(session, measurements)
     try:
-        path = path.expanduser().absolute()
+        names_folder = str(path).endswith(("/", os.sep))
+        path = Path(path).expanduser().absolute()
+        if names_folder:
+            path.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             path = path / f"slmtui-{session.id}.{file_format}"
         write_atomically(path, content)
     except (OSError, RuntimeError) as error:
-        raise ExportError(f"can't write {one_line(str(path))}: {_why(error, path)}; choose another path") from error
+        raise ExportError(
+            f"can't write {one_line(str(path))}: {_why(error, Path(path))}; choose another path"
+        ) from error
     return path
 
 
@@ -124,7 +131,10 @@ def frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
 def _why(error: OSError | RuntimeError, path: Path) -> str:
     match error:
         case FileNotFoundError() | NotADirectoryError():
-            return f"there is no folder {one_line(str(path.parent))}"
+            parent = one_line(str(path.parent))
+            if path.parent.is_dir():
+                return f"{parent} takes no files"
+            return f"{parent} is not a folder" if path.parent.exists() else f"there is no folder {parent}"
         case OSError():
             return error.strerror or str(error)
         case _:  # pathlib knows no home folder for ~name

@@ -76,15 +76,16 @@ class LoadedModel:
 
     @property
     def settings(self) -> Settings:
-        """The engine's settings as used, for a measurement's provenance."""
+        """The engine's settings as used, for a measurement's provenance; batches are never larger than the context."""
         load = self._load
         if load is None:
             return Settings()
+        largest = self.facts.context or load.batch
         return Settings(
             threads=load.threads,
             threads_batch=load.threads_batch or load.threads,
-            batch=load.batch,
-            micro_batch=load.micro_batch,
+            batch=min(load.batch, largest),
+            micro_batch=min(load.micro_batch, load.batch, largest),
             context=self.facts.context,
             type_k=load.type_k,
             type_v=load.type_v,

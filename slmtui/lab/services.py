@@ -63,6 +63,10 @@ class Services:
     session: Session | None = None
     """The running session, once something was measured."""
     _session_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    benchmarks: int = 0
+    """How many plans run; an answer beside one would spoil its figures."""
+    talks: int = 0
+    """How many questions Chat has under way; a benchmark beside one would be spoiled."""
     closing: bool = False
     """Whether `close` was called; no worker is started any more."""
     _machine: asyncio.Task[Machine] | None = None
@@ -321,7 +325,7 @@ class Services:
         if self.session is not None and self.session.id == session_id:
             self.session = None
 
-    async def export(self, session_id: str, form: str, path: Path | None = None) -> Path:
+    async def export(self, session_id: str, form: str, path: Path | str | None = None) -> Path:
         """Write one session as csv, json, parquet or md and return the file; None takes the exports folder.
 
         Raises:

@@ -111,12 +111,14 @@ async def run(services: Services, plan: Plan, stop: asyncio.Event | None = None)
         StoreError: a repetition cannot be written.
     """
     bench = _Bench(services, plan, stop or asyncio.Event())
+    services.benchmarks += 1
     try:
         async with aclosing(bench.events()) as events:
             async for event in events:
                 yield event
         yield PlanEnded(cell_results(bench.measured), bench.stopped)
     finally:
+        services.benchmarks -= 1
         await bench.close()
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from slmtui.core.chat import Message
-from slmtui.core.events import AnyEvent, Done, Prompted, Tokens
+from slmtui.core.events import AnyEvent, Done, Prompted, StopReason, Tokens
 from slmtui.core.measurement import Measurement
 from slmtui.core.sampling import Sampling
 from slmtui.engine.protocol import Generate
@@ -62,7 +62,7 @@ class Seat:
                     case Tokens():
                         pieces.append(event.text)
                     case Done():
-                        if pieces and not raw:
+                        if not raw and (pieces or event.reason is not StopReason.CANCELLED):
                             self.messages = [*turn, Message("assistant", "".join(pieces))]
                         await self._keep(event, sampling, together, surroundings)
                     case _:

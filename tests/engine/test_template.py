@@ -268,6 +268,23 @@ def test_how_contents_are_told_from_the_templates_own_text(
         assert "".join(piece for piece, _ in rendered.pieces) == rendered.text
 
 
+def test_warming_up_compiles_in_the_child_that_renders_later(make: Make) -> None:
+    renderer = make(CHATML)
+    renderer.warm_up()
+    (child,) = psutil.Process().children()
+    before = child.cpu_times().user
+    assert before > 0, "the child has imported Jinja by now"
+    assert isinstance(renderer.render(user("a")), Rendered)
+    assert psutil.Process().children() == [child]
+
+
+def test_warming_up_a_broken_template_waits_with_its_complaint(make: Make) -> None:
+    renderer = make("{% broken")
+    renderer.warm_up()
+    with pytest.raises(TemplateError):
+        renderer.render(user("a"))
+
+
 def test_closing_ends_the_child_and_starting_twice_starts_one(make: Make) -> None:
     renderer = make(CHATML)
     renderer.start()

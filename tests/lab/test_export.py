@@ -38,6 +38,12 @@ def test_types_do_not_depend_on_what_is_missing() -> None:
     assert list(frame([measurement()]).dtypes) == list(frame([full_measurement()]).dtypes)
 
 
+def test_text_that_ends_in_a_slash_is_a_folder_that_is_made(tmp_path: Path) -> None:
+    path = export(session(), MEASURED, "csv", f"{tmp_path}/new/runs/")
+    assert path == tmp_path / "new" / "runs" / f"slmtui-{session().id}.csv"
+    assert path.is_file()
+
+
 def test_csv_reads_back_equal(tmp_path: Path) -> None:
     path = export(session(), MEASURED, "csv", tmp_path / "größe.csv")
     types = {name: str(dtype) for name, dtype in frame(MEASURED).dtypes.items()}
@@ -105,7 +111,7 @@ def test_a_relative_path_and_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ("target", "complaint"),
     [
         ("missing/file", r"can't write .*missing.file: there is no folder .*missing; choose another path"),
-        ("plain/file", r"can't write .*plain.file: there is no folder .*plain; choose another path"),
+        ("plain/file", r"can't write .*plain.file: .*plain is not a folder; choose another path"),
         ("~nobody-of-that-name/x", r"can't write ~nobody.*: Could not determine home directory"),
         ("x" * 300, r"can't write .*xxx: File name too long; choose another path"),
     ],

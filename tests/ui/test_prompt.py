@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from textual.app import App, ComposeResult
+from textual.events import Key
 
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.prompt import Prompt
@@ -18,7 +19,7 @@ class Host(App[None]):
 
     def on_prompt_sent(self, message: Prompt.Sent) -> None:
         self.sent.append(message.text)
-        self.query_one(Prompt).accept()
+        self.query_one(Prompt).accept(message.text)
 
     def on_choice_changed(self, message: Choice.Changed) -> None:
         self.chosen.append(message.value)
@@ -84,3 +85,14 @@ async def test_a_choice_changes_by_key_and_by_click() -> None:
         await pilot.click(Choice, offset=(2, 0))
         await pilot.pause()
         assert app.chosen == ["together", "in turn", "together", "in turn"]
+
+
+async def test_what_was_typed_after_enter_stays() -> None:
+    app = Host()
+    async with app.run_test() as pilot:
+        prompt = app.query_one(Prompt)
+        for key in ("a", "b", "enter", "c"):
+            prompt.post_message(Key(key, key if len(key) == 1 else None))
+        await pilot.pause()
+        assert app.sent == ["ab"]
+        assert prompt.text == "c"

@@ -172,19 +172,19 @@ class ChatScreen(LabScreen):
         """Put the question to every model that is ready."""
         if self._asking:
             self.say("The models are still answering; esc stops them.", "warning")
-        elif self._others_run:
+        elif self.services.benchmarks:
             self.say(
                 "A benchmark runs, and an answer would spoil its figures. Wait for it, or stop it in Compare.",
                 "warning",
             )
         elif self._loading:
             self._held = message.text
-            self.query_one(Prompt).accept()
+            self.query_one(Prompt).accept(message.text)
             self.say("The models are loading; your question goes out as soon as they are ready.")
         elif not any(column.ready for column in self.columns):
             self.say("No model is loaded; ctrl+r loads them again.", "warning")
         else:
-            self.query_one(Prompt).accept()
+            self.query_one(Prompt).accept(message.text)
             self._ask(message.text)
 
     @work(exclusive=True, group="ask")
@@ -197,6 +197,7 @@ class ChatScreen(LabScreen):
         for column in columns.values():
             column.post_message(Column.Asked(question, contended=contended))
         unended = dict.fromkeys(columns)
+        self.services.talks += 1
         try:
             await self._pass_on(columns, unended, question, order)
         except StoreError as error:
@@ -205,6 +206,7 @@ class ChatScreen(LabScreen):
                 del unended[seat]
         finally:
             self._asking = False
+            self.services.talks -= 1
             for seat in unended:
                 columns[seat].post_message(Column.Skipped())
             self.update_keys()
@@ -365,11 +367,6 @@ class ChatScreen(LabScreen):
         """Show the key that reloads only while there is something to reload."""
         allowed = super().check_action(action, parameters)
         return False if action == "reload" and not allowed else allowed
-
-    @property
-    def _others_run(self) -> bool:
-        mine = {id(column.seat.loaded) for column in self.columns}
-        return any(loaded.busy and loaded.ready for loaded in self.services.loaded if id(loaded) not in mine)
 
     @property
     def _focused_column(self) -> Column | None:

@@ -309,7 +309,7 @@ class CompareScreen(LabScreen):
                 return "A benchmark runs already; esc stops it."
             case "run" if not self.marked:
                 return "No model is marked."
-            case "run" if any(loaded.busy and loaded.ready for loaded in self.services.loaded):
+            case "run" if self.services.talks:
                 return "Models are answering in Chat, which would spoil the figures; stop them there first."
             case "stop" if not self.running:
                 return "Nothing runs."

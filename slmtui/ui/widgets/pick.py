@@ -178,10 +178,10 @@ class ExportSheet(ModalScreen[Path | None]):
         """Write the file."""
         typed = self.query_one(Input).value.strip()
         _tell(self, Content.styled("Writing …", "$text-muted"))
-        self.write(self.query_one(Choice).value, Path(typed) if typed else None)
+        self.write(self.query_one(Choice).value, typed or None)
 
     @work(exclusive=True, group="export")
-    async def write(self, form: str, path: Path | None) -> None:
+    async def write(self, form: str, path: str | None) -> None:
         """Export in a thread."""
         try:
             written = await self.services.export(self.session.id, form, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
@@ -21,7 +22,6 @@ class Prompt(TextArea):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", show=False, priority=True),
         Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", show=False),
         Binding("up", "earlier", "Earlier prompt", show=False),
         Binding("down", "later", "Later prompt", show=False),
@@ -41,17 +41,21 @@ class Prompt(TextArea):
         self._at = 0
         """Position in `_sent`; its length means the draft."""
 
-    def accept(self) -> None:
-        """Empty the field and remember its text; for whoever handled `Sent`."""
-        if not self._sent or self._sent[-1] != self.text:
-            self._sent.append(self.text)
-        self._at = len(self._sent)
-        self.text = ""
+    def on_key(self, event: events.Key) -> None:
+        """Send on enter, in the order of the keys: a binding with priority would overtake letters typed before."""
+        if event.key == "enter":
+            event.prevent_default()
+            event.stop()
+            if self.text.strip():
+                self.post_message(self.Sent(self.text))
 
-    def action_send(self) -> None:
-        """Offer the text to whoever listens."""
-        if self.text.strip():
-            self.post_message(self.Sent(self.text))
+    def accept(self, sent: str) -> None:
+        """Remember what was sent and take it from the field; for whoever handled `Sent`. What came after it stays."""
+        if not self._sent or self._sent[-1] != sent:
+            self._sent.append(sent)
+        self._at = len(self._sent)
+        self.text = self.text.removeprefix(sent)
+        self.move_cursor(self.document.end)
 
     def action_newline(self) -> None:
         """Break the line where the cursor is."""
