@@ -1,6 +1,6 @@
 """Speed of slmtui's worker against llama-cpp-python's high-level streaming API, on the same files, interleaved.
 
-python benchmarks/parity.py [--rounds N] [--answer N] [MODEL.gguf ...]
+python benchmarks/parity.py [--rounds N] [--long-rounds N] [--answer N] [MODEL.gguf ...]
 
 Both run in processes of their own with the same threads, context, batch size, KV types and no flash attention, and get
 the same greedy request in turn: a fresh prompt of about 300 tokens and an answer of a fixed length (end-of-generation
@@ -8,7 +8,8 @@ tokens are ignored). Each process reads its own clock. Prefill is prompt tokens 
 (the peer's `Llama.eval` inside the streaming call); "first token" is prompt tokens by time to first token, with
 tokenizing, sampling and the way to text on both sides; decode is steps by the time between first and last token; "last
 quarter" is decode over the last quarter of the answer, where an API that reads its whole answer again for each token
-falls behind. Prints medians and the median of the rounds' ratios slmtui / llama-cpp-python.
+falls behind. Prefill and first token come from many short answers, decode from long ones. Prints medians and the median
+of the rounds' ratios slmtui / llama-cpp-python.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPT_WORDS = 200
+SHORT_ANSWER = 16
 PAUSE_S = 0.1
 """Between answers: until then the other side's OpenMP threads may still spin at a barrier."""
 WORDS = [
@@ -69,8 +71,9 @@ def main() -> None:
     """Measure and print; with `--peer` serve as the peer's process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", type=Path, help="default: the bundled Pocket models")
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds, after one warm-up (default: 5)")
-    parser.add_argument("--answer", type=int, default=1500, help="tokens of each answer (default: 1500)")
+    parser.add_argument("--rounds", type=int, default=21, help="rounds with short answers, after a warm-up (21)")
+    parser.add_argument("--long-rounds", type=int, default=3, help="rounds with long answers (3)")
+    parser.add_argument("--answer", type=int, default=1500, help="tokens of a long answer (1500)")
     parser.add_argument("--threads", type=int, default=2, help="threads of both (default: 2)")
     parser.add_argument("--peer", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -78,39 +81,45 @@ def main() -> None:
         serve_peer(options.peer, options.threads)
         return
     models = options.models or sorted((ROOT / "slmtui" / "pocket").glob("*.gguf"))
-    print(f"{'model':<24} {'phase':<13} {'slmtui':>9} {'peer':>9}  ratio   tokens per second, {options.rounds} rounds")
+    print(f"{'model':<24} {'phase':<13} {'slmtui':>9} {'peer':>9}  ratio   tokens per second, medians")
     for model in models:
-        rounds = asyncio.run(compare(model, options))
+        short, long = asyncio.run(compare(model, options))
         for index, phase in enumerate(Speeds._fields):
+            rounds = short if phase in ("prefill", "first_token") else long
             ours = statistics.median(pair[0][index] for pair in rounds)
             peer = statistics.median(pair[1][index] for pair in rounds)
             ratio = statistics.median(pair[0][index] / pair[1][index] for pair in rounds)
             print(f"{model.stem:<24} {phase:<13} {ours:>9,.0f} {peer:>9,.0f}  {ratio:.2f}", flush=True)
 
 
-async def compare(model: Path, options: argparse.Namespace) -> list[tuple[Speeds, Speeds]]:
-    """(slmtui, peer) of each counted round; who goes first alternates."""
+Rounds = list[tuple[Speeds, Speeds]]
+
+
+async def compare(model: Path, options: argparse.Namespace) -> tuple[Rounds, Rounds]:
+    """(slmtui, peer) of each counted round with short and with long answers; who goes first alternates."""
     from slmtui.engine.client import WorkerClient
     from slmtui.engine.protocol import Load
 
     draw = random.Random(1)
-    rounds: list[tuple[Speeds, Speeds]] = []
+    rounds: Rounds = []
+    lengths = [SHORT_ANSWER] * (options.rounds + 1) + [options.answer] * options.long_rounds
     with tempfile.TemporaryDirectory() as folder, peer_process(model, options.threads) as peer:
         client = await WorkerClient.start(Path(folder) / "worker.log")
         load = Load(path=str(model), threads=options.threads, context=2048, batch=512, flash_attention="off")
         async with aclosing(client.request(load)) as events:
             _ = [event async for event in events]
-        for number in range(options.rounds + 1):
+        for number, length in enumerate(lengths):
             prompt = " ".join(draw.choice(WORDS) for _ in range(PROMPT_WORDS))
             if number % 2:
-                theirs = ask_peer(peer, prompt, options.answer)
-                ours = await ask_worker(client, prompt, options.answer)
+                theirs = ask_peer(peer, prompt, length)
+                ours = await ask_worker(client, prompt, length)
             else:
-                ours = await ask_worker(client, prompt, options.answer)
-                theirs = ask_peer(peer, prompt, options.answer)
+                ours = await ask_worker(client, prompt, length)
+                theirs = ask_peer(peer, prompt, length)
             rounds.append((ours, theirs))
         await client.close()
-    return rounds[1:]
+        peer.kill()
+    return rounds[1 : options.rounds + 1], rounds[options.rounds + 1 :]
 
 
 async def ask_worker(client: Any, prompt: str, answer: int) -> Speeds:  # noqa: ANN401 - imported late
