@@ -54,7 +54,11 @@ def checked(sampling: Sampling) -> Sampling:
     for name, (low, high) in _RANGES.items():
         value = getattr(sampling, name)
         if not low <= value <= high:
-            raise SamplingError(f"{name} is {value}; it must be from {low:,} to {high:,}")
+            raise SamplingError(f"{name} is {value}; it must be from {_plain(low)} to {_plain(high)}")
     if sampling.seed is not None and not 0 <= sampling.seed < 2**32:
         raise SamplingError(f"seed is {sampling.seed}; it must be from 0 to {2**32 - 1}")
     return sampling
+
+
+def _plain(bound: float) -> str:
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"
