@@ -122,8 +122,9 @@ def test_a_killed_worker_does_not_take_the_other_with_it() -> None:
             victim.kill()
             screen = terminal.until(lambda screen: "failed" in columns(screen)[0], "the failure in its column")
         assert "SIGKILL" in columns(screen)[0]
-        screen = terminal.until(lambda screen: "done" in columns(screen)[1], "the other answer")
-        assert measured(columns(screen)[1])
+        terminal.until(
+            lambda screen: "done" in columns(screen)[1] and measured(columns(screen)[1]), "the other answer's figures"
+        )
         terminal.press("ctrl+q")
         assert_left_in_order(terminal, workers)
 
