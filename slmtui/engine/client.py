@@ -228,8 +228,8 @@ def _environment() -> dict[str, str]:
     """The worker's environment; what a person set for OpenMP stays.
 
     GGML_ASSERT may not fork a debugger onto the terminal. libgomp's threads spin at a barrier for 300,000 rounds before
-    they sleep, so one stolen core stops all of them; 100,000 are as fast on an idle machine and about twice as fast
-    beside another busy process, and fewer slow prefill down (benchmarks/contention.py).
+    they sleep, so one stolen core stops all of them; workers spin for less. `benchmarks/contention.py` prints what that
+    gives beside a busy process and what it costs on an idle machine.
     """
     return {
         **({} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": SPIN_ROUNDS}),
