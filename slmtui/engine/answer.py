@@ -5,12 +5,35 @@ from __future__ import annotations
 import codecs
 import time
 
-from slmtui.core.events import Timing, Tokens
+from slmtui.core.events import AnyEvent, Timing, Tokens
 from slmtui.core.stopping import StopMatcher
 from slmtui.engine.backends import Emit
 
 EMIT_EVERY_S = 0.020
 """Tokens that come faster than this share an event; the first one has an event of its own at once."""
+
+
+class Preceded:
+    """Passes events on; the first that comes is preceded by another that is ready before it.
+
+    An event wakes the app, which then takes a core from a prefill that has just begun. Held back until the first batch
+    has been evaluated, it comes with the prefill's own event.
+    """
+
+    def __init__(self, emit: Emit, first: AnyEvent) -> None:
+        self._emit = emit
+        self._first: AnyEvent | None = first
+
+    def emit(self, event: AnyEvent) -> None:
+        """Pass on, after the event that is held back."""
+        self.release()
+        self._emit(event)
+
+    def release(self) -> None:
+        """Emit the event that is held back, unless it was."""
+        first, self._first = self._first, None
+        if first is not None:
+            self._emit(first)
 
 
 class AnswerWriter:

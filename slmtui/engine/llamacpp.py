@@ -23,7 +23,7 @@ from slmtui.core.events import (
 from slmtui.core.sampling import Sampling, SamplingError, checked
 from slmtui.core.stopping import StopMatcher
 from slmtui.engine import llama_library
-from slmtui.engine.answer import AnswerWriter
+from slmtui.engine.answer import AnswerWriter, Preceded
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import page_cache_state, read_ahead
 from slmtui.engine.llama_model import LoadCancelledError, OpenModel, check_budget, check_request, open_model
@@ -156,14 +156,15 @@ class LlamaCpp:
             )
         self._keep_prefix(tokens)
         cached = len(self._cached)
-        emit(Prompted(text=text, tokens=len(tokens), cached_tokens=cached, seed=sampling.seed))
-        writer = AnswerWriter(emit, accepted_s, StopMatcher(request.stop))
+        tell = Preceded(emit, Prompted(text=text, tokens=len(tokens), cached_tokens=cached, seed=sampling.seed))
+        writer = AnswerWriter(tell.emit, accepted_s, StopMatcher(request.stop))
         prefill_s: float | None = None
         try:
-            prefill_s = self._prefill(tokens[cached:], emit, self._bindings.llama_n_ubatch(opened.context))
+            prefill_s = self._prefill(tokens[cached:], tell.emit, self._bindings.llama_n_ubatch(opened.context))
             reason = self._decode(sampling, writer, ignore_end=request.ignore_end)
         except CancelledError:
             reason = StopReason.CANCELLED
+        tell.release()
         writer.finish()
         return Done(reason=reason, timing=writer.timing(cached, len(tokens) - cached, prefill_s))
 

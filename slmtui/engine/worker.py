@@ -40,6 +40,7 @@ class Worker:
         self._waiting: queue.SimpleQueue[tuple[protocol.AnyRequest, float]] = queue.SimpleQueue()
         self._backend: backends.Backend | None = None
         self._engine = ""
+        self._gauge = Gauge()
         self._running: int | None = None
         self._cancelled: set[int] = set()
         self._ending = False
@@ -109,7 +110,7 @@ class Worker:
 
         try:
             backend = self._prepare(request)
-            with Gauge(emit):
+            with self._gauge.watching(emit):
                 ending = _dispatch(backend, request, emit, accepted_s)
         except backends.EngineError as error:
             ending = Failed(kind=error.kind, message=error.message, log_tail=_log_tail())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from slmtui.core.events import AnyEvent, FailureKind, Loaded, Loading, Prefilled, Prompted, Repeated, StopReason, Tokens
+from slmtui.core.events import AnyEvent, FailureKind, Loaded, Loading, Prefilled, Repeated, StopReason, Tokens
 from slmtui.engine.client import WorkerClient, cancelled
 from slmtui.engine.gauge import page_cache_state
 from slmtui.engine.protocol import Load, Measure, Request
@@ -64,6 +64,17 @@ async def cancel_at(client: WorkerClient, request: Request, reached: Callable[[A
     return events
 
 
+async def cancel_after(client: WorkerClient, request: Request, seconds: float) -> list[AnyEvent]:
+    """All events of a request that is cancelled this long after it was made."""
+
+    async def cancel() -> None:
+        await asyncio.sleep(seconds)
+        await client.cancel()
+
+    events, _ = await asyncio.gather(run(client, request), cancel())
+    return events
+
+
 def first(kind: type[AnyEvent]) -> Callable[[AnyEvent], bool]:
     return lambda event: isinstance(event, kind)
 
@@ -74,8 +85,9 @@ async def test_during_prefill_in_the_middle_of_a_batch(story: WorkerClient) -> N
     full_s = time.monotonic() - full_s
     await run(story, tell("Other", 1))
     started = time.monotonic()
-    events = await cancel_at(story, tell(LONG, 8), first(Prompted))
+    events = await cancel_after(story, tell(LONG, 8), full_s / 4)
     assert time.monotonic() - started < full_s / 2
+    assert prompted(events).cached_tokens <= 1, "what the model was about to read is told all the same"
     assert not of(events, Prefilled)
     assert not of(events, Tokens)
     timing = done(events, StopReason.CANCELLED).timing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -196,13 +197,18 @@ def test_a_system_without_a_rollup_still_tells_the_resident_size(monkeypatch: py
     assert memory.pss_bytes is memory.uss_bytes is None
 
 
-def test_samples_bracket_what_runs() -> None:
-    samples: list[MemorySampled] = []
-    with gauge.Gauge(samples.append):
-        pass
-    assert len(samples) == 1
-    assert samples[0].at_s >= 0
-    assert isinstance(samples[0].memory, ProcessMemory)
+def test_samples_follow_each_request_and_end_with_it() -> None:
+    watch = gauge.Gauge()
+    for _ in range(2):
+        samples: list[MemorySampled] = []
+        with watch.watching(samples.append):
+            while len(samples) < 2:
+                time.sleep(0.01)
+        came = len(samples)
+        assert samples[0].at_s >= gauge.PERIOD_S * 0.9, "a request begins its own time"
+        assert isinstance(samples[-1].memory, ProcessMemory)
+        time.sleep(2 * gauge.PERIOD_S)
+        assert len(samples) == came, "nothing is said after the request"
 
 
 def test_the_page_cache_of_a_file(tmp_path: Path) -> None:
