@@ -33,6 +33,8 @@ class ProcessMemory(msgspec.Struct, frozen=True, kw_only=True):
     pss_bytes: int | None = None
     uss_bytes: int | None = None
     footprint_bytes: int | None = None
+    gpu_bytes: int | None = None
+    """Video memory of this process on all GPUs (NVML); None where the driver does not say."""
 
     @property
     def charged_bytes(self) -> int | None:
@@ -72,6 +74,15 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     gpu_layers: int | None = None
     extra_buffers: bool | None = None
     """Whether repacked weights (AMX and the like) were allowed; False after the engine's trial crashed."""
+    flash_attention: bool | None = None
+    """Whether the engine uses flash attention, once "auto" is resolved."""
+    head_size: int | None = None
+    """Numbers of one head's key (its value has as many, as a rule)."""
+    decode_read_bytes: int | None = None
+    """Bytes of weights that one decode step reads; of an embedding that is not the output matrix too, one row."""
+    prefill_flops: int | None = None
+    """Floating-point operations of the matrix multiplications for one prompt token, without attention's own; the output
+    matrix does not count, because prefill needs the logits of the last token only."""
 
 
 class StopReason(enum.Enum):
@@ -99,6 +110,15 @@ class FailureKind(enum.Enum):
     INTERNAL = "internal"
 
 
+class Energy(msgspec.Struct, frozen=True, kw_only=True):
+    """Joules that a meter counted in each phase."""
+
+    meter: str
+    """Which meter: "RAPL package-0", "NVML GPU 0", "battery"."""
+    prefill_j: float | None = None
+    decode_j: float | None = None
+
+
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """The clock readings of one generation or of one repetition of a benchmark."""
 
@@ -119,6 +139,14 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     is token ids, so its figure begins with submitting them and has no tokenizing in it."""
     token_at_s: tuple[float, ...] = ()
     """When each token was ready, since the request was accepted (a repetition's depth and prefill come before)."""
+    depth_s: float | None = None
+    """Time that a repetition took to bring the context to its depth, which no speed counts."""
+    engine_prefill_s: float | None = None
+    """The engine's own counter for the prefill of `prompt_tokens`; None where it has none."""
+    engine_decode_s: float | None = None
+    """The engine's own counter for the decode steps; None where it has none."""
+    energy: Energy | None = None
+    """None where no meter can be read without privileges."""
 
     @property
     def prefill_tps(self) -> float | None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from slmtui.core.ceiling import Ceiling
 from slmtui.core.events import MemoryKind, MemoryPart, ModelFacts, ProcessMemory, StopReason, Timing, total_bytes
 from slmtui.core.machine import Machine
 from slmtui.core.sampling import Sampling
@@ -52,6 +53,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     extra_buffers: bool | None = None
 
 
+class MemorySample(msgspec.Struct, frozen=True, kw_only=True):
+    """The worker's memory at one moment of a measurement."""
+
+    at_s: float
+    """Since the request began."""
+    memory: ProcessMemory
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One repetition of a benchmark, or one answer of a chat."""
 
@@ -90,6 +99,29 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     load_average: float | None = None
     """One-minute load average of the machine when the measurement began."""
     temperature_c: float | None = None
+    """Temperature of the processor when the measurement began."""
+    load_average_after: float | None = None
+    temperature_after_c: float | None = None
+    power: str | None = None
+    """Where the machine's power came from, in words."""
+    governor: str | None = None
+    """Frequency governor of the processor."""
+    plan: str = ""
+    """Id of the plan that it belongs to; empty for a chat."""
+    cool_down_s: float | None = None
+    """Pause before this repetition; None when the plan has none."""
+    wall_s: float | None = None
+    """The whole repetition as the app saw it, from the request to its last event."""
+    memory_samples: tuple[MemorySample, ...] = ()
+    """About four a second, the last one at the end."""
+    ceiling: Ceiling | None = None
+    """The machine's ceiling as it was known then."""
+    template_sha256: str | None = None
+    """Hash of the chat template that the text was rendered with."""
+    source: str = ""
+    """Which program measured it and the file it was imported from; empty for our own."""
+    averaged: bool = False
+    """Whether the figures are another program's means, so that there are no repetitions to look at."""
 
 
 def row(measurement: Measurement) -> dict[str, Any]:
