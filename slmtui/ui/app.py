@@ -21,6 +21,7 @@ from slmtui.core.machine import Machine
 from slmtui.lab.services import Services
 from slmtui.sources.config import ConfigError
 from slmtui.ui.commands import COMMANDS, Place, bindings
+from slmtui.ui.endings import has_terminal, obeying_signals
 from slmtui.ui.messages import LiveSampled, MachineDetected, Problem
 from slmtui.ui.themes import DEFAULT_THEME, read_themes
 from slmtui.ui.widgets.strip import Live, Strip
@@ -119,7 +120,10 @@ class SlmtuiApp(App[int], inherit_bindings=False):
 
     @work(exclusive=True, group="live")
     async def sample_live(self) -> None:
-        """Look at the memory once."""
+        """Look at the memory once, and whether anybody can still see it."""
+        if not (self.is_headless or has_terminal()):
+            self.call_later(self.leave, 1)
+            return
         memory = await self.services.memory_now()
         loaded = tuple(
             (each.model.name, each.process_memory.charged_bytes if each.process_memory else None)
@@ -157,6 +161,10 @@ class SlmtuiApp(App[int], inherit_bindings=False):
 
     async def action_quit(self) -> None:
         """End every worker, then leave; the terminal is restored by Textual."""
+        await self.leave(0)
+
+    async def leave(self, code: int) -> None:
+        """End every worker, then leave with this exit code."""
         self._leaving = True
         await self._end_all()
         # A screen that was opened by a key typed just before would be mounted without its widgets.
@@ -164,7 +172,7 @@ class SlmtuiApp(App[int], inherit_bindings=False):
             if self.screen.is_mounted:
                 break
             await asyncio.sleep(0.01)
-        self.exit(0)
+        self.exit(return_code=code)
 
     async def on_unmount(self) -> None:
         """End every worker in whatever way the app ended."""
@@ -229,6 +237,11 @@ def _name(action: str) -> str:
 
 def run_app(services: Services) -> int:
     """Open the app on the terminal until the person leaves it; the exit code."""
-    app = SlmtuiApp(services)
-    app.run()
-    return app.return_code or 0
+
+    async def run() -> int:
+        app = SlmtuiApp(services)
+        with obeying_signals(partial(app.call_later, app.leave)):
+            await app.run_async()
+        return app.return_code or 0
+
+    return asyncio.run(run())

@@ -103,8 +103,13 @@ class Terminal:
                 process.kill()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
-        os.close(self._ours)
-        os.close(self._kept)
+        self.vanish()
+
+    def vanish(self) -> None:
+        """Close the terminal, as when its window or connection is lost."""
+        for end in (self._ours, self._kept):
+            with suppress(OSError):
+                os.close(end)
 
 
 @contextmanager

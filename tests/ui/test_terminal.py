@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -57,9 +58,9 @@ def ask(terminal: Terminal, question: str) -> None:
     terminal.press("enter")
 
 
-def assert_left_in_order(terminal: Terminal, workers: list[psutil.Process]) -> None:
-    """Exit code 0, the terminal as it was, and no process left."""
-    assert terminal.end() == 0
+def assert_left_in_order(terminal: Terminal, workers: list[psutil.Process], code: int = 0) -> None:
+    """The exit code, the terminal as it was, and no process left."""
+    assert terminal.end() == code
     sent = bytes(terminal.sent)
     assert sent.rfind(b"\x1b[?1049l") > sent.rfind(b"\x1b[?1049h") > -1, "the alternate screen is left"
     assert sent.rfind(b"\x1b[?25h") > sent.rfind(b"\x1b[?25l") > -1, "the cursor is back"
@@ -138,6 +139,24 @@ def test_quitting_while_an_answer_is_written() -> None:
             terminal.until(lambda screen: "decoding" in columns(screen)[0], "an answer that is being written")
             terminal.press("ctrl+q")
             assert_left_in_order(terminal, workers)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_being_told_to_end_by_a_signal(number: signal.Signals) -> None:
+    with app_on_terminal() as terminal:
+        chat_with_two(terminal)
+        workers = terminal.process.children(recursive=True)
+        terminal.process.send_signal(number)
+        assert_left_in_order(terminal, workers, 128 + number)
+
+
+def test_a_terminal_that_goes_away_leaves_nothing_running() -> None:
+    with app_on_terminal() as terminal:
+        chat_with_two(terminal)
+        processes = [terminal.process, *terminal.process.children(recursive=True)]
+        terminal.vanish()
+        _, alive = psutil.wait_procs(processes, timeout=30)
+        assert alive == []
 
 
 def test_quitting_typed_ahead_of_a_new_screen() -> None:
