@@ -1,15 +1,25 @@
-"""Speed of slmtui's worker against llama-cpp-python's high-level streaming API, on the same files, interleaved.
+"""Speed of slmtui's worker against llama.cpp's own llama-bench and llama-cpp-python's streaming API, interleaved.
 
-python benchmarks/parity.py [--rounds N] [--long-rounds N] [--answer N] [MODEL.gguf ...]
+python benchmarks/parity.py [--rounds N] [--part shapes|chat] [--build-dir DIR] [MODEL.gguf ...]
 
-Both run in processes of their own with the same threads, context, batch size, KV types and no flash attention, and get
-the same greedy request in turn: a fresh prompt of about 300 tokens and an answer of a fixed length (end-of-generation
-tokens are ignored). Each process reads its own clock. Prefill is prompt tokens by the time of their evaluation alone
+Shapes: pp512 and tg128 at depths 0 and 512, on the Pocket models and on a model of 124 million random weights that is
+made here. llama-bench is built from the sources inside llama-cpp-python's source distribution, of the installed version
+and with the flags of the Makefile. Every round starts new processes of all three sides, whose turns rotate shape by
+shape, with the same threads, batches, KV types, flash attention and context; each warms up and reads its own clock. A
+round's value is the median of its repetitions. Prints medians over the rounds, the median of the rounds' ratios
+slmtui / llama-bench with its 95 % interval, and whether the medians differ by at most 5 % (Pocket) or 2 % (from 50
+million parameters on). The streaming API, which samples and writes text too, stands beside them.
+
+Chat: slmtui and the streaming API get the same greedy request in turn: a fresh prompt of about 300 tokens and an answer
+of a fixed length (end-of-generation tokens are ignored). Prefill is prompt tokens by the time of their evaluation alone
 (the peer's `Llama.eval` inside the streaming call); "first token" is prompt tokens by time to first token, with
 tokenizing, sampling and the way to text on both sides; decode is steps by the time between first and last token; "last
 quarter" is decode over the last quarter of the answer, where an API that reads its whole answer again for each token
-falls behind. Prefill and first token come from many short answers, decode from long ones. Prints medians and the median
-of the rounds' ratios slmtui / llama-cpp-python.
+falls behind. Prefill and first token come from many short answers, decode from long ones. Threads of both are bound to
+cores (OMP_PROC_BIND): both sleep between requests, and Linux wakes a sleeping pair on one core often enough to make a
+prefill of 10 ms take twice as long on either side.
+
+Exit code 1 when a shape is outside its limit.
 """
 
 from __future__ import annotations
@@ -17,191 +27,195 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+import platformdirs
+import psutil
+from peers.llama_bench import Build, LlamaBench
+from peers.random_model import random_models
+from peers.shapes import Paired, Settings, Shape
+from peers.sides import PAUSE_S, Answer, Side, Streaming, Worker
+
+POCKET = Path(__file__).resolve().parents[1] / "slmtui" / "pocket"
+SHAPES = (Shape(512, 0, 0), Shape(0, 128, 0), Shape(512, 0, 512), Shape(0, 128, 512))
+LARGE = 50_000_000
+"""Parameters from which the limit is the closer one."""
+LIMITS = (0.05, 0.02)
+"""Share by which the medians may differ: small models, large ones."""
+SAMPLE_S = 0.5
+"""How long one side's repetitions of a shape should take in a round."""
+REPETITIONS = (3, 25)
+"""Least and most of them."""
+CHAT_CONTEXT = 2048
 PROMPT_WORDS = 200
 SHORT_ANSWER = 16
-PAUSE_S = 0.1
-"""Between answers: until then the other side's OpenMP threads may still spin at a barrier."""
-WORDS = [
-    "the",
-    "a",
-    "cat",
-    "dog",
-    "tree",
-    "sun",
-    "model",
-    "token",
-    "cache",
-    "small",
-    "red",
-    "big",
-    "and",
-    "with",
-    "in",
-    "on",
-    "of",
-    "to",
-    "runs",
-    "sees",
-    "likes",
-]
-
-
-class Speeds(NamedTuple):
-    """Tokens per second of one answer."""
-
-    prefill: float
-    first_token: float
-    decode: float
-    last_quarter: float
+WORDS = ("the", "a", "cat", "dog", "tree", "sun", "model", "token", "cache", "small", "red", "big", "and", "with", "in")
 
 
 def main() -> None:
-    """Measure and print; with `--peer` serve as the peer's process."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", type=Path, help="default: the bundled Pocket models")
-    parser.add_argument("--rounds", type=int, default=21, help="rounds with short answers, after a warm-up (21)")
+    parser.add_argument("models", nargs="*", type=Path, help="default: the Pocket models and the random ones")
+    parser.add_argument("--part", choices=("shapes", "chat"), help="only this part (default: both)")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of the shapes, after one to warm up (15)")
+    parser.add_argument("--chat-rounds", type=int, default=21, help="rounds with short answers, after one (21)")
     parser.add_argument("--long-rounds", type=int, default=3, help="rounds with long answers (3)")
     parser.add_argument("--answer", type=int, default=1500, help="tokens of a long answer (1500)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of both (default: 2)")
-    parser.add_argument("--peer", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=2, help="threads of all sides (2)")
+    parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="in the shapes (on)")
+    parser.add_argument(
+        "--build-dir", type=Path, help="where llama-bench and the random models are kept (user's cache)"
+    )
+    parser.add_argument("--raw", type=Path, help="write every round's values of the shapes to this file, as JSON lines")
     options = parser.parse_args()
-    if options.peer:
-        serve_peer(options.peer, options.threads)
-        return
-    models = options.models or sorted((ROOT / "slmtui" / "pocket").glob("*.gguf"))
-    print(f"{'model':<24} {'phase':<13} {'slmtui':>9} {'peer':>9}  ratio   tokens per second, medians")
+    folder = (options.build_dir or platformdirs.user_cache_path("slmtui-benchmarks")).resolve()
+    pocket = sorted(POCKET.glob("*.gguf"))
+    good = True
+    if options.part != "chat":
+        program = Build(folder).make()
+        models = options.models or [*pocket, *random_models(folder)]
+        say_how_busy()
+        good = asyncio.run(compare_shapes(models, program, options))
+    if options.part != "shapes":
+        say_how_busy()
+        asyncio.run(compare_chats(options.models or pocket, options))
+    sys.exit(0 if good else 1)
+
+
+def say_how_busy() -> None:
+    """Warn when other programs take processor time, which spoils what follows."""
+    busy = psutil.cpu_percent(1.0)
+    if busy > 5:
+        print(f"Other programs use {busy:.0f} % of the processor: end them, or believe no figure.", file=sys.stderr)
+
+
+# -- shapes
+
+Round = dict[str, float]
+"""A side's name to its median speed in tokens per second."""
+
+
+async def compare_shapes(models: Sequence[Path], program: Path, options: argparse.Namespace) -> bool:
+    """Print a line a model and shape; says whether all are within their limits."""
+    settings = Settings(options.threads, flash_attention=options.flash_attention)
+    print(
+        f"{'model':<20} {'shape':<13} {'slmtui':>8} {'llama-bench':>11} {'ratio':>6} {'95 % interval':>14} "
+        f"{'verdict':<14} {'streaming':>9} {'ratio':>6}   tokens per second, medians"
+    )
+    good = True
     for model in models:
-        short, long = asyncio.run(compare(model, options))
-        for index, phase in enumerate(Speeds._fields):
+        parameters, rounds = await measure_shapes(model, program, settings, options.rounds)
+        limit = LIMITS[parameters >= LARGE]
+        for shape, values in rounds.items():
+            ours, bench, streaming = ([value[name] for value in values] for name in ("slmtui", "bench", "streaming"))
+            against, beside = Paired.of(ours, bench), Paired.of(ours, streaming)
+            good &= against.within(limit)
+            print(shape_line(model.stem, shape, against, beside, limit), flush=True)
+            if options.raw:
+                with options.raw.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"model": model.stem, "shape": shape.label, "rounds": values}) + "\n")
+    return good
+
+
+def shape_line(model: str, shape: Shape, against: Paired, beside: Paired, limit: float) -> str:
+    """One line of the table."""
+    interval = "—" if against.interval is None else "{:.3f}–{:.3f}".format(*against.interval)
+    verdict = f"{'within' if against.within(limit) else 'OUTSIDE'} {limit * 100:.0f} %"
+    return (
+        f"{model:<20} {shape.label:<13} {against.ours:>8,.0f} {against.theirs:>11,.0f} {against.ratio:>6.3f} "
+        f"{interval:>14} {verdict:<14} {beside.theirs:>9,.0f} {beside.ratio:>6.2f}"
+    )
+
+
+async def measure_shapes(
+    model: Path, program: Path, settings: Settings, count: int
+) -> tuple[int, dict[Shape, list[Round]]]:
+    """The model's number of parameters, and each shape's rounds without the first, which finds how often to repeat."""
+    bench = LlamaBench(program, model, settings)
+    parameters, repetitions = 0, dict.fromkeys(SHAPES, REPETITIONS[0])
+    rounds: dict[Shape, list[Round]] = {shape: [] for shape in SHAPES}
+    for number in range(count + 1):
+        async with processes(model, settings, max(shape.context for shape in SHAPES) + 1) as (worker, streaming):
+            sides: list[tuple[str, Side]] = [("slmtui", worker), ("bench", bench), ("streaming", streaming)]
+            for turn, shape in enumerate(SHAPES):
+                first = (number + turn) % len(sides)
+                found = {}
+                for name, side in sides[first:] + sides[:first]:
+                    await asyncio.sleep(PAUSE_S)
+                    times = REPETITIONS[0] if name == "streaming" else repetitions[shape]
+                    found[name] = statistics.median(await side.speeds(shape, times))
+                if number:
+                    rounds[shape].append(found)
+                else:
+                    once_s = (shape.prompt + shape.generated) / found["bench"]
+                    repetitions[shape] = min(max(REPETITIONS[0], round(SAMPLE_S / once_s)), REPETITIONS[1])
+            parameters = worker.parameters
+    return parameters, rounds
+
+
+@asynccontextmanager
+async def processes(model: Path, settings: Settings, context: int) -> AsyncGenerator[tuple[Worker, Streaming]]:
+    """The worker and the streaming API with the model loaded, until the block ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        worker = await Worker.start(Path(folder) / "worker.log", model, settings)
+        streaming = await Streaming.start(model, settings, context)
+        try:
+            await worker.load(context)
+            await streaming.answer("the", SHORT_ANSWER)  # returns when the model is loaded
+            yield worker, streaming
+        finally:
+            await streaming.close()
+            await worker.close()
+
+
+# -- chat
+
+
+async def compare_chats(models: Sequence[Path], options: argparse.Namespace) -> None:
+    """Print a line a model and phase."""
+    settings = Settings(options.threads, batch=512, flash_attention="off")
+    os.environ.setdefault("OMP_PROC_BIND", "true")
+    print(f"\n{'model':<24} {'phase':<13} {'slmtui':>9} {'streaming':>9}  ratio   tokens per second, medians")
+    for model in models:
+        async with processes(model, settings, CHAT_CONTEXT) as (worker, streaming):
+            short, long = await chat_rounds(worker, streaming, options)
+        for index, phase in enumerate(Answer._fields):
             rounds = short if phase in ("prefill", "first_token") else long
-            ours = statistics.median(pair[0][index] for pair in rounds)
-            peer = statistics.median(pair[1][index] for pair in rounds)
-            ratio = statistics.median(pair[0][index] / pair[1][index] for pair in rounds)
-            print(f"{model.stem:<24} {phase:<13} {ours:>9,.0f} {peer:>9,.0f}  {ratio:.2f}", flush=True)
+            paired = Paired.of([ours[index] for ours, _ in rounds], [theirs[index] for _, theirs in rounds])
+            print(
+                f"{model.stem:<24} {phase:<13} {paired.ours:>9,.0f} {paired.theirs:>9,.0f}  {paired.ratio:.2f}",
+                flush=True,
+            )
 
 
-Rounds = list[tuple[Speeds, Speeds]]
+ChatRounds = list[tuple[Answer, Answer]]
 
 
-async def compare(model: Path, options: argparse.Namespace) -> tuple[Rounds, Rounds]:
-    """(slmtui, peer) of each counted round with short and with long answers; who goes first alternates."""
-    from slmtui.engine.client import WorkerClient
-    from slmtui.engine.protocol import Load
-
+async def chat_rounds(
+    worker: Worker, streaming: Streaming, options: argparse.Namespace
+) -> tuple[ChatRounds, ChatRounds]:
+    """(slmtui, streaming) of each counted round with short and with long answers; who goes first alternates."""
     draw = random.Random(1)
-    rounds: Rounds = []
-    lengths = [SHORT_ANSWER] * (options.rounds + 1) + [options.answer] * options.long_rounds
-    with tempfile.TemporaryDirectory() as folder, peer_process(model, options.threads) as peer:
-        client = await WorkerClient.start(Path(folder) / "worker.log")
-        load = Load(path=str(model), threads=options.threads, context=2048, batch=512, flash_attention="off")
-        async with aclosing(client.request(load)) as events:
-            _ = [event async for event in events]
-        for number, length in enumerate(lengths):
-            prompt = " ".join(draw.choice(WORDS) for _ in range(PROMPT_WORDS))
-            if number % 2:
-                theirs = ask_peer(peer, prompt, length)
-                ours = await ask_worker(client, prompt, length)
-            else:
-                ours = await ask_worker(client, prompt, length)
-                theirs = ask_peer(peer, prompt, length)
-            rounds.append((ours, theirs))
-        await client.close()
-        peer.kill()
-    return rounds[1 : options.rounds + 1], rounds[options.rounds + 1 :]
-
-
-async def ask_worker(client: Any, prompt: str, answer: int) -> Speeds:  # noqa: ANN401 - imported late
-    """One answer of slmtui's worker."""
-    from slmtui.core.events import Done
-    from slmtui.core.sampling import Sampling
-    from slmtui.engine.protocol import Generate
-
-    await asyncio.sleep(PAUSE_S)
-    request = Generate(prompt=prompt, sampling=Sampling(temperature=0, max_tokens=answer), ignore_end=True)
-    async with aclosing(client.request(request)) as events:
-        async for event in events:
-            if isinstance(event, Done) and event.timing is not None:
-                return speeds(event.timing.prompt_tokens, event.timing.prefill_s or 0.0, event.timing.token_at_s)
-    raise SystemExit("slmtui's worker gave no answer")
-
-
-def speeds(prompt_tokens: int, prefill_s: float, at_s: Sequence[float]) -> Speeds:
-    """Speeds from the time of prefill and the time of each token since the request."""
-    late = at_s[len(at_s) * 3 // 4 :]
-    return Speeds(
-        prompt_tokens / prefill_s,
-        prompt_tokens / at_s[0],
-        (len(at_s) - 1) / (at_s[-1] - at_s[0]),
-        (len(late) - 1) / (late[-1] - late[0]),
-    )
-
-
-def peer_process(model: Path, threads: int) -> subprocess.Popen[str]:
-    """llama-cpp-python's high-level API in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, __file__, "--peer", str(model), "--threads", str(threads)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def ask_peer(peer: subprocess.Popen[str], prompt: str, answer: int) -> Speeds:
-    """One answer of the peer."""
-    assert peer.stdin is not None
-    assert peer.stdout is not None
-    time.sleep(PAUSE_S)
-    peer.stdin.write(json.dumps({"prompt": prompt, "answer": answer}) + "\n")
-    peer.stdin.flush()
-    said = json.loads(peer.stdout.readline())
-    return speeds(said["prompt_tokens"], said["prefill_s"], said["at_s"])
-
-
-def serve_peer(model: Path, threads: int) -> None:
-    """Answer requests with `Llama.create_completion(stream=True)` until the input ends."""
-    import llama_cpp
-
-    # Both sides must write answers of one length; the high-level API has no switch for it.
-    llama_cpp.llama_cpp.llama_token_is_eog = lambda *_: False
-    llama_cpp.llama_cpp.llama_vocab_is_eog = lambda *_: False
-    llama = llama_cpp.Llama(
-        str(model), n_ctx=2048, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False
-    )
-    evaluations: list[float] = []
-    evaluate = llama.eval
-
-    def timed(tokens: Sequence[int]) -> None:
-        started = time.perf_counter()
-        evaluate(tokens)
-        evaluations.append(time.perf_counter() - started)
-
-    llama.eval = timed
-    for line in sys.stdin:
-        request = json.loads(line)
-        llama.reset()
-        evaluations.clear()
-        started = time.perf_counter()
-        stream = llama.create_completion(
-            request["prompt"], max_tokens=request["answer"], temperature=0, repeat_penalty=1.0, stream=True
-        )
-        at = [time.perf_counter() - started for _ in stream]
-        tokens = len(llama.tokenize(request["prompt"].encode()))
-        said = {"prompt_tokens": tokens, "prefill_s": evaluations[0], "at_s": at[: request["answer"]]}
-        print(json.dumps(said), flush=True)
+    rounds: ChatRounds = []
+    for number, length in enumerate(
+        [SHORT_ANSWER] * (options.chat_rounds + 1) + [options.answer] * options.long_rounds
+    ):
+        prompt = " ".join(draw.choice(WORDS) for _ in range(PROMPT_WORDS))
+        sides = (worker, streaming)
+        found = {}
+        for side in sides[::-1] if number % 2 else sides:
+            await asyncio.sleep(PAUSE_S)
+            found[side] = await side.answer(prompt, length)
+        rounds.append((found[worker], found[streaming]))
+    return rounds[1 : options.chat_rounds + 1], rounds[options.chat_rounds + 1 :]
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from slmtui.core.events import MemoryPart, ModelFacts, ProcessMemory, Timing
-from slmtui.core.machine import Cpu, Machine, Memory
-from slmtui.core.measurement import Environment, Measurement, Session, Settings
+from slmtui.core.ceiling import Ceiling, MatmulRate
+from slmtui.core.events import Energy, MemoryPart, ModelFacts, ProcessMemory, Timing
+from slmtui.core.machine import Cpu, EngineState, Gpu, Machine, Memory
+from slmtui.core.measurement import Averages, Environment, Imported, Measurement, MemorySample, Session, Settings
 from slmtui.core.sampling import Sampling
 
 ENVIRONMENT = Environment(
@@ -18,6 +19,49 @@ ENVIRONMENT = Environment(
         system="Linux 6",
     ),
 )
+
+FULL_ENVIRONMENT = Environment(
+    slmtui="0.1.0",
+    python="3.11.7",
+    machine=Machine(
+        cpu=Cpu(
+            name="Testium 9000",
+            architecture="x86_64",
+            physical_cores=4,
+            logical_cores=8,
+            performance_cores=2,
+            usable_cores=6,
+            instruction_sets=("AVX2", "FMA"),
+        ),
+        memory=Memory(total_bytes=16 * 1024**3, available_bytes=9 * 1024**3, limited_by="cgroup v2 memory.max"),
+        gpus=(
+            Gpu(
+                index=0,
+                name="Graphium",
+                vendor="NVIDIA",
+                memory_total_bytes=8 * 1024**3,
+                memory_free_bytes=7 * 1024**3,
+                driver="580.12",
+                compute_capability="8.9",
+                source="NVML",
+            ),
+        ),
+        engines=(
+            EngineState(
+                name="llama.cpp", version="0.3.36", devices=("CPU",), build="CPU : AVX2 = 1", advice="Build it anew."
+            ),
+        ),
+        system="Linux 6",
+        product="Testbook",
+        power="mains",
+        governor="performance",
+        apple_chip="Testium chip",
+        gpu_memory_limit_bytes=6 * 1024**3,
+        notes=("A note.",),
+    ),
+    imported=Imported(program="slmtui 0.1.0", file="x.json", sha256="ab" * 32, at="2026-11-22T00:00:00Z"),
+)
+"""An environment in which everything is known."""
 
 
 def session(**changes: object) -> Session:
@@ -62,8 +106,32 @@ def timing(prefill_s: float | None = 0.25, decode_s: float | None = 0.5, **chang
     return msgspec.structs.replace(base, **changes)
 
 
+CEILING = Ceiling(
+    read_bytes_per_s=2e10,
+    reader="memcmp",
+    buffer_bytes=256 * 1024**2,
+    matmul=(MatmulRate(type="q8_0", flops=1.5e11, buffer="CPU_REPACK"), MatmulRate(type="f16", flops=9e10)),
+    threads=4,
+    engine="llama.cpp via llama-cpp-python 0.3.36",
+    measured_at="2026-11-21T01:30:00Z",
+    cpu_share=0.875,
+    notes=("q4_K was not measured.",),
+)
+
+
+def process_memory(more: int = 0) -> ProcessMemory:
+    """A worker's memory with every figure of it."""
+    return ProcessMemory(
+        rss_bytes=40_000_000 + more,
+        pss_bytes=30_000_000 + more,
+        uss_bytes=25_000_000 + more,
+        footprint_bytes=31_000_000 + more,
+        gpu_bytes=10_000_000 + more,
+    )
+
+
 def full_measurement(repetition: int = 0, *, session: str = "20261121-0131-a7f3", **changes: object) -> Measurement:
-    """One answer of a chat in which every figure is there."""
+    """One answer of a chat in which every figure is there that slmtui itself measures."""
     filled: dict[str, object] = {
         "kind": "chat",
         "demo": True,
@@ -71,12 +139,34 @@ def full_measurement(repetition: int = 0, *, session: str = "20261121-0131-a7f3"
         "file_bytes": 5_647_008,
         "file_sha256": "b7" * 32,
         "facts": ModelFacts(
+            name="Größe",
             architecture="llama",
             quantization="Q8_0",
             parameters=5_246_208,
             weights_bytes=5_600_000,
+            layers=8,
+            hidden_size=192,
+            heads=6,
+            kv_heads=3,
+            vocabulary=8192,
+            trained_context=1024,
+            licence="MIT",
+            description="A model for tests.",
+            template_source="file header",
+            template_sha256="cd" * 32,
             engine="llama.cpp via llama-cpp-python 0.3.36",
             engine_build="CPU : AVX2 = 1 | FMA = 1",
+            context=4096,
+            threads=2,
+            device="cpu",
+            gpu_layers=0,
+            extra_buffers=True,
+            flash_attention=True,
+            head_size=32,
+            decode_read_bytes=4_100_000,
+            prefill_flops=9_000_000,
+            attention_flops=6_144,
+            weight_type="q8_0",
         ),
         "settings": Settings(
             threads=2,
@@ -90,9 +180,18 @@ def full_measurement(repetition: int = 0, *, session: str = "20261121-0131-a7f3"
             device="cpu",
             gpu_layers=0,
             extra_buffers=True,
+            other="poll=0",
         ),
         "warmup_runs": 3,
-        "timing": timing(ttft_s=0.1 + 0.2, token_at_s=(0.3, 0.31, 0.33), depth=7),
+        "timing": timing(
+            ttft_s=0.1 + 0.2,
+            token_at_s=(0.3, 0.31, 0.33),
+            depth=7,
+            depth_s=0.02,
+            engine_prefill_s=0.24,
+            engine_decode_s=0.49,
+            energy=Energy(meter="RAPL package-0", prefill_j=5.0, decode_j=12.0),
+        ),
         "load_s": 0.125,
         "page_cache": "warm",
         "engine_memory": (
@@ -103,13 +202,36 @@ def full_measurement(repetition: int = 0, *, session: str = "20261121-0131-a7f3"
             MemoryPart("compute", "CPU", 2_000_000),
             MemoryPart("output", "CPU", 8_192),
         ),
-        "process_memory": ProcessMemory(
-            rss_bytes=40_000_000, pss_bytes=30_000_000, uss_bytes=25_000_000, footprint_bytes=31_000_000
-        ),
+        "process_memory": process_memory(),
         "peak_rss_bytes": 41_000_000,
+        "peak_memory": process_memory(3_000_000),
+        "memory_samples": (
+            MemorySample(at_s=0.25, memory=process_memory(-1_000_000)),
+            MemorySample(at_s=0.5, memory=process_memory(2_000_000)),
+        ),
         "sampling": Sampling(temperature=0.0, seed=2**32 - 1),
         "prompt_sha256": "0a" * 32,
         "load_average": 1.0,
         "temperature_c": 51.5,
+        "load_average_after": 1.25,
+        "temperature_after_c": 54.5,
+        "power": "battery 83 %",
+        "governor": "powersave",
+        "preset": "standard",
+        "cool_down_s": 2.0,
+        "wall_s": 0.875,
+        "ceiling": CEILING,
+        "template_sha256": "cd" * 32,
     }
     return msgspec.structs.replace(measurement(repetition, session=session), **(filled | changes))
+
+
+def imported_measurement() -> Measurement:
+    """A measurement in which no field is left empty, not even those of another program's averages."""
+    foreign: dict[str, object] = {
+        "plan": "0123abcd",
+        "source": "slmtui 0.1.0, x.json",
+        "averaged": True,
+        "averages": Averages(mean_tps=2048.5, sd_tps=12.0, sd_s=0.004, repetitions=5),
+    }
+    return msgspec.structs.replace(full_measurement(), **foreign)

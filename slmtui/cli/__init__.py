@@ -1,7 +1,7 @@
 """The command line: one thin command a job. Results go to standard output, everything else to standard error.
 
-Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted. What a command needs is imported when it runs, so that
-`slmtui --help` answers at once.
+Exit codes: 0 done, 1 failed, 2 usage, 3 slower (`sessions diff`), 130 interrupted. What a command needs is imported
+when it runs, so that `slmtui --help` answers at once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from slmtui import __version__
+from slmtui.cli.bench_flags import add_flags
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, USAGE, SLOWER, INTERRUPTED = 0, 1, 2, 3, 130
+DIFF = "sessions diff"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _EPILOG = """\
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _mend_streams()
     try:
         try:
-            return _run(_parser().parse_args(arguments))
+            return _run(_parser().parse_args(_words(arguments)))
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -48,6 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return FAILED
+
+
+def _words(arguments: Sequence[str] | None) -> list[str]:
+    """The words to parse; `sessions diff` is one command, because `sessions` takes a session's id."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return [DIFF, *words[2:]] if words[:2] == DIFF.split() else words
 
 
 def _mend_streams() -> None:
@@ -85,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_chat(commands)
     _add_bench(commands)
     _add_export(commands)
+    _add_import(commands)
     return parser
 
 
@@ -106,7 +115,25 @@ def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser = _add(commands, name, f"tell:{name}", text)
         if name == "sessions":
             parser.add_argument("session", nargs="?", help="id of a session, its beginning, or `latest`")
+        if name == "hardware":
+            parser.add_argument("--measure", action="store_true", help="measure bandwidth and matrix rates anew")
         parser.add_argument("--json", action="store_true", help="print JSON")
+        if name == "sessions":
+            _add_diff(commands)
+
+
+def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, DIFF, "diff:diff_sessions", "Compare session B with session A, or two models of one.")
+    parser.epilog = (
+        "Exit codes: 0 no regression is shown; 3 a benchmark's speed or first token is shown to be slower by more "
+        "than the tolerance (its whole 95 % interval lies beyond it); 1 a session is not found, or they have nothing "
+        "in common. Memory is compared and does not change the exit code."
+    )
+    parser.add_argument("a", metavar="A", help="id of a session, its beginning, its name, or `latest`")
+    parser.add_argument("b", metavar="B", nargs="?", help="the session to compare with A")
+    parser.add_argument("--models", nargs=2, metavar=("M1", "M2"), help="compare M2 (of B, or else of A) with M1 of A")
+    parser.add_argument("--tolerance", metavar="SHARE", help="what a regression exceeds: 5%% (default) or 0.05")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_chat(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -136,21 +163,12 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bench:bench",
         "Measure prefill and decode speed: adaptive warm-up, interleaved repetitions, median and spread.",
     )
-    parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--preset", choices=("quick", "standard"), default="standard", help="default: standard")
-    parser.add_argument("-p", "--n-prompt", type=int, metavar="N", help="prompt tokens (standard: 512)")
-    parser.add_argument("-n", "--n-gen", type=int, metavar="N", help="generated tokens (standard: 128)")
-    parser.add_argument("-d", "--n-depth", type=int, metavar="N", help="tokens in the context before (0)")
-    parser.add_argument("-r", "--repetitions", type=int, metavar="N", help="repetitions (standard: 5)")
-    _add_loading(parser, context=False)
-    parser.add_argument("-o", "--output", choices=("md", "json", "jsonl", "csv"), default="md", help="default: md")
-    parser.add_argument("--json", action="store_const", const="json", dest="output", help="same as -o json")
+    add_flags(parser)
 
 
-def _add_loading(parser: argparse.ArgumentParser, *, context: bool = True) -> None:
+def _add_loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--threads", type=int, metavar="THREADS", help="threads; default: physical cores")
-    if context:
-        parser.add_argument("-c", "--context", type=int, metavar="TOKENS", help="tokens of context")
+    parser.add_argument("-c", "--context", type=int, metavar="TOKENS", help="tokens of context")
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -159,3 +177,14 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--format", default="csv", choices=("csv", "json", "parquet", "md"), help="default: csv")
     parser.add_argument("-o", "--output", metavar="PATH", help="file or folder; default: the exports folder")
     parser.add_argument("--json", action="store_true", help="print the path as JSON")
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "import",
+        "take:take",
+        "Keep llama-bench's results (JSON, JSONL, CSV) or an export of slmtui (JSON) as sessions beside ours.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="told by its content, not by its name")
+    parser.add_argument("--json", action="store_true", help="print JSON")

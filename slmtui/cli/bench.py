@@ -3,97 +3,155 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from contextlib import aclosing
-from typing import Literal, cast
-
-import msgspec
+from typing import cast
 
 from slmtui.cli import DONE, FAILED, USAGE
-from slmtui.cli.terminal import portable_json, progress, say, show, with_services
-from slmtui.core import text
-from slmtui.core.measurement import Measurement
+from slmtui.cli.bench_flags import changes_of
+from slmtui.cli.bench_words import outlook_line, outlook_lines, plan_line, selfcheck_rows, step_words
+from slmtui.cli.terminal import (
+    CommandError,
+    portable_json,
+    print_json,
+    print_table,
+    progress,
+    say,
+    say_table,
+    show,
+    with_services,
+)
+from slmtui.core.plan import Grid, Plan, PlanError
+from slmtui.core.presets import PRESETS
 from slmtui.core.results import CellResult, cell_results
 from slmtui.lab import speed
-from slmtui.lab.report import render
+from slmtui.lab.report import Output, render
 from slmtui.lab.services import Services
-
-Output = Literal["md", "json", "jsonl", "csv"]
 
 
 def bench(options: argparse.Namespace) -> int:
     """Measure the models and print llama-bench's rows with ours."""
-    shape = _shape(options)
-    problem = _problem(shape, options.threads)
+    changes = changes_of(options)
+    problem = _problem(options, changes)
     if problem:
         say(f"slmtui bench: {problem}")
         return USAGE
 
     async def run(services: Services) -> int:
-        models = tuple({model.id: model for model in map(services.find, options.models)}.values())
-        return await run_plan(services, speed.Plan(models=models, shape=shape, threads=options.threads), options.output)
+        if options.resume is not None:
+            plan = await _chosen(services, options.resume)
+        else:
+            models = tuple({model.id: model for model in map(services.find, options.models)}.values())
+            plan = await speed.make_plan(services, options.preset, models, changes)
+        if options.dry_run:
+            return await _tell_outlook(services, plan, as_json=options.output == "json")
+        return await run_plan(services, plan, options.output, selfcheck=options.selfcheck)
 
     return with_services(run)
 
 
-async def run_plan(services: Services, plan: speed.Plan, output: str) -> int:
-    """Run the plan, print its result, and return 0 when every cell was measured.
+async def run_plan(services: Services, plan: Plan, output: str, *, selfcheck: bool = False) -> int:
+    """Run what is missing of the plan, print its result, and return 0 when every cell was measured.
 
     Raises:
+        PlanError: the plan cannot be continued.
         StoreError: a repetition cannot be written; those before it are printed and safe.
     """
-    failed = False
-    results: tuple[CellResult, ...] = ()
-    measured: list[Measurement] = []
+    say(outlook_line(plan, await speed.outlook(services, plan)))
+    failed = True
     try:
-        async with aclosing(speed.run(services, plan)) as events:
-            async for event in events:
-                match event:
-                    case speed.CellRunning():
-                        progress(_running(event))
-                    case speed.CellLoading(cell=cell, fraction=fraction):
-                        progress(f"{cell.model.name}: loading {text.share(fraction)}")
-                    case speed.CellMeasured(measurement=measurement):
-                        measured.append(measurement)
-                    case speed.CellFailed(cell=cell, failure=failure):
-                        failed = True
-                        say(f"slmtui: {cell.model.name}: {failure.message}")
-                    case _:
-                        pass
+        failed = await _run(services, plan)
+    except asyncio.CancelledError:
+        progress("")
+        say("Finished repetitions are kept; `slmtui bench --continue` measures the rest.")
+        raise
     finally:
         progress("")
-        results = cell_results(measured)
-        if results:
-            table = render(results, await services.machine(), cast("Output", output))
-            show(portable_json(table) if output in ("json", "jsonl") else table, end="")
+        results = cell_results(await speed.measured(services, plan.id))
+        await _print(services, results, output)
+        if selfcheck and results:
+            say("Our times beside the engine's own counters, the median difference of each cell:")
+            (print_table if output == "md" else say_table)(selfcheck_rows(plan, results))
     if any(result.noisy for result in results):
         say("Some cells are noisy (spread over 20 % of the median): close other programs and run them again.")
     return FAILED if failed or not results else DONE
 
 
-def _running(event: speed.CellRunning) -> str:
-    if event.warmup:
-        return f"{event.cell.model.name}: warm-up {event.repetition + 1}"
-    return f"{event.cell.model.name}: repetition {event.repetition + 1} of {event.of}"
+async def _run(services: Services, plan: Plan) -> bool:
+    """Run the plan with a line of progress and return whether a cell failed."""
+    failed = False
+    left_s: float | None = None
+    async with aclosing(speed.run(services, plan)) as events:
+        async for event in events:
+            match event:
+                case speed.TimeLeft(seconds=left_s):
+                    pass
+                case speed.Noticed(words=words):
+                    say(words)
+                case speed.CellFailed(cell=cell, failure=failure):
+                    failed = True
+                    say(f"slmtui: {cell.model.name}: {failure.message}")
+                case speed.CellLoading() | speed.CellRunning() | speed.Cooling():
+                    progress(step_words(plan, event, left_s))
+                case _:
+                    pass
+    return failed
 
 
-def _shape(options: argparse.Namespace) -> speed.Shape:
-    given = {
-        "prompt_tokens": options.n_prompt,
-        "generated_tokens": options.n_gen,
-        "depth": options.n_depth,
-        "repetitions": options.repetitions,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(speed.PRESETS[options.preset], **changes)
+async def _print(services: Services, results: tuple[CellResult, ...], output: str) -> None:
+    if results:
+        table = render(results, await services.machine(), cast("Output", output))
+        show(portable_json(table) if output in ("json", "jsonl") else table, end="")
 
 
-def _problem(shape: speed.Shape, threads: int | None) -> str | None:
-    if min(shape.prompt_tokens, shape.generated_tokens, shape.depth) < 0:
-        return "numbers of tokens cannot be negative"
-    if not shape.prompt_tokens and not shape.generated_tokens:
-        return "there is nothing to measure: give -p or -n"
-    if shape.repetitions < 1:
-        return "-r must be at least 1"
-    if threads is not None and threads < 1:
-        return "-t must be at least 1"
+async def _chosen(services: Services, wanted: str) -> Plan:
+    """The unfinished plan whose id begins so, or the newest; says which others there are."""
+    found = await speed.unfinished(services)
+    matching = [each for each in found if each.plan.id.startswith(wanted.lower())]
+    if not found:
+        raise CommandError("no benchmark waits to be continued; `slmtui bench MODEL` begins one")
+    if not matching or (wanted and len(matching) > 1):
+        known = "\n".join(plan_line(each) for each in found)
+        which = f"{len(matching)} unfinished benchmarks begin" if matching else "no unfinished benchmark begins"
+        raise CommandError(f"{which} with {wanted}; there are:\n{known}")
+    if not wanted and len(found) > 1:
+        say("Several benchmarks are unfinished; this goes on with the first, `--continue ID` with another:")
+        for each in found:
+            say(plan_line(each))
+    return matching[0].plan
+
+
+async def _tell_outlook(services: Services, plan: Plan, *, as_json: bool) -> int:
+    seen = await speed.outlook(services, plan)
+    if as_json:
+        return print_json(
+            {
+                "preset": plan.preset,
+                "cells": [
+                    {"cell": cell.key, "model": cell.model.id, "test": cell.shape.label, "label": cell.label}
+                    for cell in plan.cells
+                ],
+                "repetitions": seen.repetitions,
+                "seconds": seen.seconds,
+                "basis": seen.basis,
+                "will_not_fit": [
+                    {"model": each.model.id, "needed_bytes": each.needed_bytes, "available_bytes": each.available_bytes}
+                    for each in seen.will_not_fit
+                ],
+            }
+        )
+    for line in outlook_lines(plan, seen):
+        show(line)
+    return DONE
+
+
+def _problem(options: argparse.Namespace, changes: Grid) -> str | None:
+    if options.resume is not None and (options.models or changes != Grid()):
+        return "--continue goes on with a plan as it was begun: give neither models nor what to measure"
+    if options.resume is None and not options.models:
+        return "name at least one model, or go on with an interrupted benchmark: --continue"
+    try:
+        PRESETS[options.preset].changed_by(changes).checked()
+    except PlanError as error:
+        return str(error)
     return None

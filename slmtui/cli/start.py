@@ -7,7 +7,6 @@ import sys
 
 from slmtui.cli.terminal import EXPECTED, CommandError, fail, say, with_services
 from slmtui.lab.services import Services
-from slmtui.lab.speed import PRESETS, Plan
 
 
 def start(_: argparse.Namespace) -> int:
@@ -30,11 +29,12 @@ def _open_app() -> int:
 
 async def _compare(services: Services) -> int:
     from slmtui.cli.bench import run_plan
+    from slmtui.lab import speed
 
     bundled = tuple(model for model in services.models() if model.card is not None and model.card.bundled)
     if not bundled:
         raise CommandError("the bundled models are missing; install slmtui again")
-    code = await run_plan(services, Plan(models=bundled, shape=PRESETS["quick"]), "md")
+    code = await run_plan(services, await speed.make_plan(services, "quick", bundled), "md")
     if services.session is not None:
         path = await services.export(services.session.id, "csv")
         say(f"Every repetition is exported to {path}")

@@ -8,24 +8,29 @@ from typing import Any
 import msgspec
 
 from slmtui.cli import DONE, FAILED
-from slmtui.cli.terminal import print_json, print_table, say, show, with_services
+from slmtui.cli.terminal import print_json, print_table, progress, say, show, with_services
 from slmtui.core import text
+from slmtui.core.ceiling import describe as describe_ceiling
 from slmtui.core.machine import describe
 from slmtui.core.measurement import Session
 from slmtui.core.results import CellResult, cell_results
-from slmtui.lab import checkup
+from slmtui.lab import ceiling, checkup
 from slmtui.lab.export import ExportError
 from slmtui.lab.services import Services
 
 
 def hardware(options: argparse.Namespace) -> int:
-    """Print what this machine is."""
+    """Print what this machine is and what it can do at most."""
 
     async def run(services: Services) -> int:
         machine = await services.machine()
+        if options.measure or ceiling.known(services) is None:
+            progress("Measuring memory bandwidth and matrix multiplication, about 3 s …")
+        top = await ceiling.measured(services, anew=options.measure)
+        progress("")
         if options.json:
-            return print_json(msgspec.to_builtins(machine))
-        rows = describe(machine)
+            return print_json({**msgspec.to_builtins(machine), "ceiling": msgspec.to_builtins(top)})
+        rows = [*describe(machine), *describe_ceiling(top)]
         width = max(len(label) for label, _ in rows)
         for label, value in rows:
             show(f"{label:<{width}}  {text.one_line(value)}")
@@ -150,5 +155,11 @@ def _cell_row(result: CellResult) -> dict[str, str]:
         "decode tok/s": text.rate(decode.median if decode else None),
         "first token": text.duration(ttft.median if ttft else None),
         "memory": text.memory(result.process_bytes),
-        "": "noisy" if result.noisy else "together" if result.together else "",
+        "": _remarks(result),
     }
+
+
+def _remarks(result: CellResult) -> str:
+    marks = (("averaged", result.averaged), ("noisy", result.noisy), ("together", result.together))
+    words = [word for word, on in marks if on]
+    return ", ".join([*words, f"by {text.one_line(result.source)}"] if result.source else words)

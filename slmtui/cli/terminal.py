@@ -12,6 +12,7 @@ from typing import Any
 
 from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.core.catalog import CatalogError
+from slmtui.core.plan import PlanError
 from slmtui.core.text import clean, shorten
 from slmtui.lab.services import Services
 from slmtui.sources.config import ConfigError
@@ -29,7 +30,16 @@ class UsageError(CommandError):
     """The command was called with a value that it cannot use; the message says what is allowed."""
 
 
-EXPECTED = (CommandError, CatalogError, ConfigError, PathError, ResourceError, StoreError, UnknownModelError)
+EXPECTED = (
+    CommandError,
+    CatalogError,
+    ConfigError,
+    PathError,
+    PlanError,
+    ResourceError,
+    StoreError,
+    UnknownModelError,
+)
 """Errors that a person can act on; anything else is a bug and shows its traceback."""
 
 
@@ -92,6 +102,15 @@ def show(result: str, end: str = "\n") -> None:
 
 def print_table(rows: list[dict[str, str]]) -> None:
     """Print rows of the same keys under their names; columns of numbers end at the right."""
+    show(_table(rows))
+
+
+def say_table(rows: list[dict[str, str]]) -> None:
+    """The same on standard error."""
+    say(_table(rows))
+
+
+def _table(rows: list[dict[str, str]]) -> str:
     from tabulate import tabulate
 
-    show(tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True))
+    return tabulate(rows, headers="keys", tablefmt="simple", disable_numparse=True)

@@ -36,6 +36,11 @@ class ProcessMemory(msgspec.Struct, frozen=True, kw_only=True):
     gpu_bytes: int | None = None
     """Video memory of this process on all GPUs (NVML); None where the driver does not say."""
 
+    def at_least(self, other: ProcessMemory) -> ProcessMemory:
+        """The larger of each figure; one that only one side has counts."""
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
+        return ProcessMemory(**{name: a if b is None else b if a is None else max(a, b) for name, a, b in pairs})
+
     @property
     def charged_bytes(self) -> int | None:
         """The platform's fairest single figure: footprint, else PSS, else USS, else RSS."""
@@ -63,6 +68,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     template_source: str | None = None
     """Where the chat template comes from ("file header"); None when the file has none."""
+    template_sha256: str | None = None
+    """Hash of the chat template's text as it stands in the file (UTF-8)."""
     engine: str | None = None
     """Engine name and version, e.g. "llama.cpp via llama-cpp-python 0.3.36"."""
     engine_build: str | None = None
@@ -83,6 +90,11 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     prefill_flops: int | None = None
     """Floating-point operations of the matrix multiplications for one prompt token, without attention's own; the output
     matrix does not count, because prefill needs the logits of the last token only."""
+    attention_flops: int | None = None
+    """Floating-point operations of attention for one token and one token that it looks at, over all layers; None where
+    some layers look at a window only."""
+    weight_type: str | None = None
+    """Type of most of the weights that prefill multiplies with, in ggml's words: "f16", "q8_0", "q4_K"."""
 
 
 class StopReason(enum.Enum):
@@ -214,6 +226,8 @@ class Prefilled(Event, frozen=True, kw_only=True, tag="prefill"):
     done: int
     total: int
     elapsed_s: float
+    filling: bool = False
+    """Whether this only brings the context to a benchmark's depth, which no speed counts."""
 
 
 class Tokens(Event, frozen=True, kw_only=True, tag="tokens"):
@@ -226,11 +240,17 @@ class Tokens(Event, frozen=True, kw_only=True, tag="tokens"):
 
 
 class MemorySampled(Event, frozen=True, kw_only=True, tag="memory"):
-    """The worker's memory as the operating system sees it, taken unasked about four times a second."""
+    """The worker's memory as the operating system sees it, taken unasked at most four times a second.
+
+    A model of several GiB is looked at less often, so that the samples take no more than 1 % of a core.
+    """
 
     at_s: float
     memory: ProcessMemory
     peak_rss_bytes: int | None = None
+    """The largest resident size that the worker ever had, by the system's own account."""
+    peak: ProcessMemory | None = None
+    """The largest of each figure since the worker started: of RSS by the system's account, of all others in samples."""
 
 
 class Repeated(Event, frozen=True, kw_only=True, tag="repetition"):

@@ -77,7 +77,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
                 return msgspec.structs.replace(
                     self, cached_tokens=event.cached_tokens, prefill_total=event.tokens - event.cached_tokens
                 )
-            case Prefilled():
+            case Prefilled(filling=False):
                 return msgspec.structs.replace(
                     self, prefill_done=event.done, prefill_total=event.total, prefill_s=event.elapsed_s
                 )

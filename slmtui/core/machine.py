@@ -74,6 +74,11 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     advice: str | None = None
     """What to do about a problem, in a sentence; None when there is none."""
 
+    @property
+    def offloads(self) -> bool:
+        """Whether this build can use another device than the processor here."""
+        return any(not device.lower().startswith(_ON_THE_CPU) for device in self.devices)
+
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Everything detected about this machine."""

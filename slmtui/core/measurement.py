@@ -1,26 +1,47 @@
-"""Measurements as they are stored and exported: one record a repetition, one row a record."""
+"""Measurements as they are stored: one record a repetition. `core.rows` makes them rows of a table."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from slmtui.core.ceiling import Ceiling
-from slmtui.core.events import MemoryKind, MemoryPart, ModelFacts, ProcessMemory, StopReason, Timing, total_bytes
+from slmtui.core.events import MemoryPart, ModelFacts, ProcessMemory, StopReason, Timing
 from slmtui.core.machine import Machine
 from slmtui.core.sampling import Sampling
-from slmtui.core.stats import quantile
 
 Kind = Literal["bench", "chat"]
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the measurements of a session came from that another program, or slmtui elsewhere, has made."""
+
+    program: str
+    """Which program measured, with its version: "llama-bench 3b15924d (6789)"."""
+    file: str
+    """Name of the imported file, without its folder."""
+    sha256: str
+    """Hash of the file's content, by which it is known again."""
+    at: str
+    """When it was imported; ISO 8601 in UTC."""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """What surrounded a measurement; None where the system does not say."""
 
     slmtui: str
+    """Version of the slmtui that measured; empty when another program did."""
     python: str
+    """Version of its Python; empty when another program measured."""
     machine: Machine = Machine()
+    imported: Imported | None = None
+    """None when it was measured here."""
+
+    @property
+    def program(self) -> str:
+        """Which program measured, with its version."""
+        return self.imported.program if self.imported else f"slmtui {self.slmtui}"
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +72,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None = None
     gpu_layers: int | None = None
     extra_buffers: bool | None = None
+    other: str | None = None
+    """Settings of another program that have no field here: "n_cpu_moe=4 split_mode=row"."""
+
+
+class Averages(msgspec.Struct, frozen=True, kw_only=True):
+    """What another program says of all its repetitions together, where it does not say what each one took."""
+
+    mean_tps: float | None = None
+    """Mean of the repetitions' speeds, which is not tokens over mean time."""
+    sd_tps: float | None = None
+    sd_s: float | None = None
+    """Standard deviation of the time of the measured phase."""
+    repetitions: int | None = None
+    """Of how many; None when the file does not say."""
 
 
 class MemorySample(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +121,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """How many uncounted runs came before the first repetition of the cell."""
     together: bool = False
     """Whether other models ran at the same time (contended)."""
+    after_prompt: bool = False
+    """Whether a benchmark's decode went on from the prompt; otherwise both phases began at the depth."""
     timing: Timing
     reason: StopReason = StopReason.COMPLETED
     load_s: float | None = None
@@ -94,6 +131,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     process_memory: ProcessMemory | None = None
     """At the end of the measurement."""
     peak_rss_bytes: int | None = None
+    """The largest resident size that the worker ever had, by the system's own account."""
+    peak_memory: ProcessMemory | None = None
+    """The largest of each figure since the worker started; all but RSS are those of the samples."""
     sampling: Sampling | None = None
     prompt_sha256: str | None = None
     load_average: float | None = None
@@ -108,6 +148,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """Frequency governor of the processor."""
     plan: str = ""
     """Id of the plan that it belongs to; empty for a chat."""
+    preset: str = ""
+    """Name of the plan's preset: "standard"."""
     cool_down_s: float | None = None
     """Pause before this repetition; None when the plan has none."""
     wall_s: float | None = None
@@ -122,86 +164,17 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """Which program measured it and the file it was imported from; empty for our own."""
     averaged: bool = False
     """Whether the figures are another program's means, so that there are no repetitions to look at."""
+    averages: Averages | None = None
+    """Mean and spread in the other program's words, where the measurement is averaged."""
 
+    @property
+    def overhead_s(self) -> float | None:
+        """What the tool itself cost: `wall_s` minus filling the depth, prefill and decode; None without `wall_s`.
 
-def row(measurement: Measurement) -> dict[str, Any]:
-    """One flat row for a table; llama-bench's field names where the meaning is the same.
-
-    Units are in the names; a missing figure is None.
-    """
-    timing, facts, settings = measurement.timing, measurement.facts, measurement.settings
-    process = measurement.process_memory or ProcessMemory()
-    itl = sorted(timing.itl_s)
-    return {
-        "id": measurement.id,
-        "session": measurement.session,
-        "kind": measurement.kind,
-        "measured_at": measurement.measured_at,
-        "model": measurement.model,
-        "model_name": measurement.name,
-        "demo": measurement.demo,
-        "model_filename": measurement.file,
-        "file_bytes": measurement.file_bytes,
-        "file_sha256": measurement.file_sha256,
-        "model_type": " ".join(filter(None, (facts.architecture, facts.quantization))) or None,
-        "quantization": facts.quantization,
-        "model_size": facts.weights_bytes,
-        "model_n_params": facts.parameters,
-        "engine": facts.engine,
-        "engine_build": facts.engine_build,
-        "cell": measurement.cell,
-        "repetition": measurement.repetition,
-        "warmup_runs": measurement.warmup_runs,
-        "together": measurement.together,
-        "reason": measurement.reason.value,
-        "n_prompt": timing.prompt_tokens,
-        "n_gen": timing.generated_tokens,
-        "n_depth": timing.depth,
-        "decode_steps": timing.decode_steps,
-        "prefill_s": timing.prefill_s,
-        "prefill_tps": timing.prefill_tps,
-        "ttft_s": timing.ttft_s,
-        "decode_s": timing.decode_s,
-        "decode_tps": timing.decode_tps,
-        "itl_p50_s": _pick(itl, 0.50),
-        "itl_p95_s": _pick(itl, 0.95),
-        "itl_max_s": itl[-1] if itl else None,
-        "load_s": measurement.load_s,
-        "page_cache": measurement.page_cache,
-        "weights_bytes": _memory(measurement, "weights"),
-        "kv_cache_bytes": _memory(measurement, "KV cache"),
-        "recurrent_state_bytes": _memory(measurement, "recurrent state"),
-        "compute_bytes": _memory(measurement, "compute"),
-        "output_bytes": _memory(measurement, "output"),
-        "process_rss_bytes": process.rss_bytes,
-        "process_pss_bytes": process.pss_bytes,
-        "process_uss_bytes": process.uss_bytes,
-        "process_footprint_bytes": process.footprint_bytes,
-        "process_peak_rss_bytes": measurement.peak_rss_bytes,
-        "n_threads": settings.threads,
-        "n_threads_batch": settings.threads_batch,
-        "n_batch": settings.batch,
-        "n_ubatch": settings.micro_batch,
-        "n_ctx": settings.context,
-        "type_k": settings.type_k,
-        "type_v": settings.type_v,
-        "flash_attn": settings.flash_attention,
-        "device": settings.device,
-        "n_gpu_layers": settings.gpu_layers,
-        "extra_buffers": settings.extra_buffers,
-        "temperature": measurement.sampling.temperature if measurement.sampling else None,
-        "seed": measurement.sampling.seed if measurement.sampling else None,
-        "prompt_sha256": measurement.prompt_sha256,
-        "load_average": measurement.load_average,
-        "temperature_c": measurement.temperature_c,
-    }
-
-
-def _pick(ordered: list[float], share: float) -> float | None:
-    return quantile(ordered, share) if ordered else None
-
-
-def _memory(measurement: Measurement, kind: MemoryKind) -> int | None:
-    if not any(part.kind == kind for part in measurement.engine_memory):
-        return None
-    return total_bytes(measurement.engine_memory, kind)
+        It holds the way to the worker and back, clearing the cache, drawing token ids, and in a chat tokenizing and
+        sampling.
+        """
+        if self.wall_s is None:
+            return None
+        timing = self.timing
+        return self.wall_s - sum(part or 0.0 for part in (timing.depth_s, timing.prefill_s, timing.decode_s))

@@ -1,19 +1,24 @@
-"""Cells: the repetitions of a measurement summarized, and the rows that llama-bench would print for them."""
+"""Cells: the repetitions of a measurement summarized."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import msgspec
 
-from slmtui.core.events import MemoryKind, MemoryPart, StopReason, total_bytes
-from slmtui.core.machine import Machine
+from slmtui.core.ceiling import matmul_share, mbu
+from slmtui.core.events import MemoryKind, MemoryPart, ProcessMemory, StopReason, total_bytes
 from slmtui.core.measurement import Kind, Measurement
-from slmtui.core.stats import Summary, summarize
+from slmtui.core.stats import Summary, quantile, summarize
 
-# The values of llama.cpp's `enum llama_flash_attn_type`, which llama-bench prints too.
-_FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
+MEMORY_COLUMNS: Mapping[str, MemoryKind] = {
+    "weights_bytes": "weights",
+    "kv_cache_bytes": "KV cache",
+    "recurrent_state_bytes": "recurrent state",
+    "compute_bytes": "compute",
+    "output_bytes": "output",
+}
+"""Names of the kinds of engine memory in exports."""
 
 
 class CellResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +47,29 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     process_bytes: int | None
     """What the operating system charged to the worker, the largest of the repetitions."""
     peak_rss_bytes: int | None
+    peak_pss_bytes: int | None = None
+    """Largest of the samples since the worker started, about four a second; between two samples nobody looks."""
+    peak_uss_bytes: int | None = None
+    peak_footprint_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    mbu: float | None = None
+    """Bandwidth use: median share (0 to 1) of the machine's read bandwidth that decode used."""
+    matmul_share: float | None = None
+    """Median share (0 to 1) of the machine's matrix rate that prefill reached."""
+    energy_meter: str | None = None
+    """The meter that counted; None where none can be read without privileges."""
+    prefill_j_per_token: float | None = None
+    """Median joules for one prompt token."""
+    decode_j_per_token: float | None = None
+    """Median joules for one decode step."""
+    after_prompt: bool = False
+    """Whether decode went on from the prompt; otherwise both phases began at `depth`."""
+    plan: str = ""
+    """Id of the plan that it belongs to; empty for a chat."""
+    source: str = ""
+    """Which program measured it and the file it was imported from; empty for our own."""
+    averaged: bool = False
+    """Whether there is only another program's mean and standard deviation: no median, no quartiles."""
     measurements: tuple[Measurement, ...]
     """The repetitions in the order in which they were measured; never empty."""
 
@@ -55,7 +83,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
         """What was measured, in llama-bench's words: `pp512 tg128 @ d4096`; `chat` for answers."""
         if self.kind == "chat":
             return "chat"
-        return shape_label(self.prompt_tokens, self.decode_steps, self.depth, between=" ")
+        between = "+" if self.after_prompt else " "
+        return shape_label(self.prompt_tokens, self.decode_steps, self.depth, between)
 
 
 def cell_results(measurements: Sequence[Measurement]) -> tuple[CellResult, ...]:
@@ -71,6 +100,20 @@ def cell_results(measurements: Sequence[Measurement]) -> tuple[CellResult, ...]:
     return tuple(_result(group) for group in groups.values())
 
 
+def by_phase(results: Sequence[CellResult]) -> tuple[CellResult, ...]:
+    """Prefill and decode of each benchmark cell as two cells, as llama-bench has them.
+
+    A batch counts as far as it matters: it is never larger than the prompt, and decode has none. A cell whose decode
+    went on from its prompt stays whole, and so does a chat.
+    """
+    apart: list[Measurement] = []
+    for result in results:
+        whole = result.kind == "chat" or result.after_prompt
+        for measurement in result.measurements:
+            apart += [measurement] if whole else _halves(measurement)
+    return cell_results(apart)
+
+
 def shape_label(prompt_tokens: int, decode_steps: int, depth: int = 0, between: str = "+") -> str:
     """A test in llama-bench's words: `pp512`, `tg128`, `pp512+tg128 @ d4096`."""
     parts = [f"{prefix}{tokens}" for prefix, tokens in (("pp", prompt_tokens), ("tg", decode_steps)) if tokens]
@@ -79,37 +122,49 @@ def shape_label(prompt_tokens: int, decode_steps: int, depth: int = 0, between: 
 
 
 def memory_by_kind(parts: tuple[MemoryPart, ...]) -> dict[str, int | None]:
-    """Bytes of each kind under the names that exports use; None where the engine named no such buffer."""
-    columns: dict[str, MemoryKind] = {
-        "weights_bytes": "weights",
-        "kv_cache_bytes": "KV cache",
-        "recurrent_state_bytes": "recurrent state",
-        "compute_bytes": "compute",
-        "output_bytes": "output",
-    }
+    """Bytes of each kind under the names of `MEMORY_COLUMNS`; None where the engine named no such buffer."""
     present = {part.kind for part in parts}
-    return {name: total_bytes(parts, kind) if kind in present else None for name, kind in columns.items()}
+    return {name: total_bytes(parts, kind) if kind in present else None for name, kind in MEMORY_COLUMNS.items()}
 
 
-def bench_rows(results: Sequence[CellResult], machine: Machine) -> list[dict[str, Any]]:
-    """The rows of `llama-bench -o json` for benchmark cells: one for prefill, with n_gen 0, one for decode.
+def peak(measurement: Measurement, read: Callable[[ProcessMemory], int | None]) -> int | None:
+    """The largest value of one memory figure since the worker started; None where it was never read."""
+    seen = [sample.memory for sample in measurement.memory_samples]
+    seen += [memory for memory in (measurement.process_memory, measurement.peak_memory) if memory is not None]
+    return _largest([read(memory) for memory in seen])
 
-    Names are llama-bench's where the meaning is the same; ours follow (`median_ts`, memory by kind).
-    A missing figure is None; llama-bench's build_commit and build_number are not known here and left out.
-    """
-    rows = []
-    for result in results:
-        if result.kind != "bench":
-            continue
-        for phase, speed in (("pp", result.prefill_tps), ("tg", result.decode_tps)):
-            if speed is not None:
-                rows.append(_subject(result, machine) | _timed(result, phase, speed) | _ours(result, speed))
-    return rows
+
+def joules_per_token(measurement: Measurement) -> tuple[float | None, float | None]:
+    """Joules for one prompt token and for one decode step; None where no meter counted."""
+    timing, energy = measurement.timing, measurement.timing.energy
+    if energy is None:
+        return None, None
+    return _per_token(energy.prefill_j, timing.prompt_tokens), _per_token(energy.decode_j, timing.decode_steps)
+
+
+def _halves(measurement: Measurement) -> list[Measurement]:
+    timing, settings = measurement.timing, measurement.settings
+    halves = []
+    if timing.prompt_tokens:
+        prefill = msgspec.structs.replace(
+            timing, generated_tokens=0, decode_steps=0, decode_s=None, engine_decode_s=None, token_at_s=()
+        )
+        largest = msgspec.structs.replace(
+            settings,
+            batch=settings.batch and min(settings.batch, timing.prompt_tokens),
+            micro_batch=settings.micro_batch and min(settings.micro_batch, timing.prompt_tokens),
+        )
+        halves.append(msgspec.structs.replace(measurement, timing=prefill, settings=largest))
+    if timing.decode_steps:
+        decode = msgspec.structs.replace(timing, prompt_tokens=0, prefill_s=None, engine_prefill_s=None, ttft_s=None)
+        none = msgspec.structs.replace(settings, batch=None, micro_batch=None)
+        halves.append(msgspec.structs.replace(measurement, timing=decode, settings=none))
+    return halves
 
 
 def _key(measurement: Measurement) -> Hashable:
     timing = measurement.timing
-    shape = (timing.prompt_tokens, timing.decode_steps, timing.depth) if measurement.kind == "bench" else None
+    shape = (timing.prompt_tokens, timing.decode_steps, timing.depth, _after_prompt(measurement))
     return (
         measurement.session,
         measurement.kind,
@@ -117,8 +172,16 @@ def _key(measurement: Measurement) -> Hashable:
         measurement.cell,
         measurement.together,
         measurement.settings,
-        shape,
+        measurement.plan,
+        measurement.source,
+        measurement.averaged,
+        shape if measurement.kind == "bench" else None,
     )
+
+
+def _after_prompt(measurement: Measurement) -> bool:
+    timing = measurement.timing
+    return measurement.after_prompt and timing.prompt_tokens > 0 and timing.decode_steps > 0
 
 
 def _result(group: list[Measurement]) -> CellResult:
@@ -135,12 +198,25 @@ def _result(group: list[Measurement]) -> CellResult:
         prompt_tokens=first.timing.prompt_tokens,
         decode_steps=first.timing.decode_steps,
         depth=first.timing.depth,
-        prefill_tps=summarize([m.timing.prefill_tps for m in group]),
-        decode_tps=summarize([m.timing.decode_tps for m in group]),
+        prefill_tps=_speed(group, [m.timing.prefill_tps for m in group]),
+        decode_tps=_speed(group, [m.timing.decode_tps for m in group]),
         ttft_s=summarize([m.timing.ttft_s for m in group]),
         engine_memory=last.engine_memory,
         process_bytes=_largest(charged),
         peak_rss_bytes=_largest([m.peak_rss_bytes for m in group]),
+        peak_pss_bytes=_largest([peak(m, lambda memory: memory.pss_bytes) for m in group]),
+        peak_uss_bytes=_largest([peak(m, lambda memory: memory.uss_bytes) for m in group]),
+        peak_footprint_bytes=_largest([peak(m, lambda memory: memory.footprint_bytes) for m in group]),
+        peak_gpu_bytes=_largest([peak(m, lambda memory: memory.gpu_bytes) for m in group]),
+        mbu=_median([mbu(m) for m in group]),
+        matmul_share=_median([matmul_share(m) for m in group]),
+        energy_meter=next((m.timing.energy.meter for m in group if m.timing.energy), None),
+        prefill_j_per_token=_median([joules_per_token(m)[0] for m in group]),
+        decode_j_per_token=_median([joules_per_token(m)[1] for m in group]),
+        after_prompt=_after_prompt(first),
+        plan=first.plan,
+        source=first.source,
+        averaged=first.averaged,
         measurements=tuple(group),
     )
 
@@ -149,73 +225,19 @@ def _largest(values: Sequence[int | None]) -> int | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _subject(result: CellResult, machine: Machine) -> dict[str, Any]:
-    first = result.measurements[0]
-    facts, settings = first.facts, first.settings
-    return {
-        "cpu_info": machine.cpu.name,
-        "gpu_info": ", ".join(gpu.name for gpu in machine.gpus),
-        "backends": settings.device.partition(":")[0].upper() if settings.device else None,
-        "model_filename": first.file,
-        "model_type": " ".join(filter(None, (facts.architecture, facts.quantization))) or None,
-        "model_size": facts.weights_bytes,
-        "model_n_params": facts.parameters,
-        "n_batch": settings.batch,
-        "n_ubatch": settings.micro_batch,
-        "n_threads": settings.threads,
-        "type_k": settings.type_k,
-        "type_v": settings.type_v,
-        "n_gpu_layers": settings.gpu_layers,
-        "flash_attn": _FLASH_ATTENTION.get(settings.flash_attention or ""),
-    }
+def _speed(group: list[Measurement], values: Sequence[float | None]) -> Summary | None:
+    """The speed of a cell; of another program's averages, its mean (as the centre) and standard deviation."""
+    summary, averages = summarize(values), group[0].averages
+    if not group[0].averaged or summary is None or averages is None or averages.mean_tps is None:
+        return summary
+    mean, sd = averages.mean_tps, averages.sd_tps or 0.0
+    return Summary(averages.repetitions or summary.n, mean, mean, mean, mean, sd, mean, mean)
 
 
-def _timed(result: CellResult, phase: str, speed: Summary) -> dict[str, Any]:
-    timings = [measurement.timing for measurement in result.measurements]
-    pairs = [(t.prefill_s, t.prefill_tps) if phase == "pp" else (t.decode_s, t.decode_tps) for t in timings]
-    samples = [(round(seconds * 1e9), tps) for seconds, tps in pairs if seconds is not None and tps is not None]
-    nanoseconds = summarize([ns for ns, _ in samples])
-    return {
-        "n_prompt": result.prompt_tokens if phase == "pp" else 0,
-        "n_gen": result.decode_steps if phase == "tg" else 0,
-        "n_depth": result.depth,
-        "test_time": result.measurements[0].measured_at,
-        "avg_ns": round(nanoseconds.mean) if nanoseconds else None,
-        "stddev_ns": round(nanoseconds.sd) if nanoseconds else None,
-        "avg_ts": speed.mean,
-        "stddev_ts": speed.sd,
-        "samples_ns": [ns for ns, _ in samples],
-        "samples_ts": [tps for _, tps in samples],
-    }
+def _median(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return quantile(present, 0.5) if present else None
 
 
-def _ours(result: CellResult, speed: Summary) -> dict[str, Any]:
-    first = result.measurements[0]
-    return {
-        "model": result.model,
-        "model_name": result.name,
-        "demo": result.demo,
-        "session": result.session,
-        "cell": result.cell,
-        "repetitions": speed.n,
-        "median_ts": speed.median,
-        "q1_ts": speed.q1,
-        "q3_ts": speed.q3,
-        "noisy": speed.noisy,
-        "together": result.together,
-        "warmup_runs": first.warmup_runs,
-        "ttft_s": result.ttft_s.median if result.ttft_s else None,
-        "load_s": first.load_s,
-        "page_cache": first.page_cache,
-        "file_bytes": first.file_bytes,
-        "file_sha256": first.file_sha256,
-        "engine": first.facts.engine,
-        "engine_build": first.facts.engine_build,
-        "device": first.settings.device,
-        "n_threads_batch": first.settings.threads_batch,
-        "n_ctx": first.settings.context,
-        "extra_buffers": first.settings.extra_buffers,
-        **memory_by_kind(result.engine_memory),
-        "process_bytes": result.process_bytes,
-        "process_peak_rss_bytes": result.peak_rss_bytes,
-    }
+def _per_token(joules: float | None, tokens: int) -> float | None:
+    return joules / tokens if joules is not None and tokens else None

@@ -65,9 +65,21 @@ def count(value: int | None) -> str:
     return f"{value:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 cell, 1,024 cells."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def share(fraction: float | None) -> str:
     """A fraction as a percentage."""
     return NOT_MEASURED if fraction is None else f"{fraction * 100:.0f} %"
+
+
+def ratio(value: float | None) -> str:
+    """A ratio with three decimals, fewer from ten on: 0.912, 1.004, 12.3."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:.3f}" if value < 9.9995 else rate(value)
 
 
 def sparkline(values: list[float], width: int) -> str:

@@ -8,9 +8,7 @@ import time
 from slmtui.core.events import AnyEvent, Timing, Tokens
 from slmtui.core.stopping import StopMatcher
 from slmtui.engine.backends import Emit
-
-EMIT_EVERY_S = 0.020
-"""Tokens that come faster than this share an event; the first one has an event of its own at once."""
+from slmtui.engine.protocol import EMIT_EVERY_S
 
 
 class Preceded:
@@ -37,12 +35,13 @@ class Preceded:
 
 
 class AnswerWriter:
-    """Takes the bytes of each token when it is ready and emits `Tokens` events."""
+    """Takes the bytes of each token when it is ready and emits `Tokens` events, at most one in `every_s`."""
 
-    def __init__(self, emit: Emit, accepted_s: float, stops: StopMatcher) -> None:
+    def __init__(self, emit: Emit, accepted_s: float, stops: StopMatcher, every_s: float = EMIT_EVERY_S) -> None:
         self._emit = emit
         self._accepted_s = accepted_s
         self._stops = stops
+        self._every_s = every_s
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._at: list[float] = []
         self._ended_s: float | None = None
@@ -65,7 +64,7 @@ class AnswerWriter:
         self._text += self._stops.feed(self._decoder.decode(piece))
         now = time.perf_counter()
         self._at.append(now - self._accepted_s)
-        if now - self._said_s >= EMIT_EVERY_S:
+        if now - self._said_s >= self._every_s:
             self._say(now)
 
     def end_token(self) -> None:

@@ -51,6 +51,10 @@ class Backend(Protocol):
         """
         ...
 
+    def watched(self) -> int | None:
+        """Video memory of this process, None where nobody says; the gauge asks with each sample, on its own thread."""
+        ...
+
     def cancel(self) -> None:
         """Make the running request end soon; callable from any thread."""
         ...

@@ -57,7 +57,7 @@ class WorkerClient:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=protocol.LINE_LIMIT_BYTES,
-            env=_environment(),
+            env=worker_environment(),
             start_new_session=True,  # keeps the terminal's Ctrl-C away from the worker; on Windows the flags do
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -224,7 +224,7 @@ def _death_sentence(code: int) -> str:
     )
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """The worker's environment; what a person set for OpenMP stays.
 
     GGML_ASSERT may not fork a debugger onto the terminal. libgomp's threads spin at a barrier for 300,000 rounds before

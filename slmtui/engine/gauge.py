@@ -14,9 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 from slmtui.core.events import MemorySampled, ProcessMemory
 
 PERIOD_S = 0.25
+LARGEST_SHARE = 0.01
+"""Share of one core's time that samples may take; when they cost more, they come less often."""
 ROLLUP = Path("/proc/self/smaps_rollup")
 _CACHE_SAMPLES = 256
 _READ_BYTES = 8 * 1024 * 1024
@@ -25,15 +29,17 @@ _READ_BYTES = 8 * 1024 * 1024
 def process_memory() -> ProcessMemory:
     """What the system charges this process now.
 
-    Linux: `/proc/self/smaps_rollup`. macOS: `phys_footprint` of `proc_pid_rusage`. Elsewhere psutil's figures.
+    Linux: `/proc/self/smaps_rollup`. macOS: `phys_footprint` of `proc_pid_rusage`. Windows: the private working set,
+    which is psutil's USS there (its `private` is what was committed, in memory or not).
     """
     if sys.platform == "linux":
         return _linux_memory()
     import psutil
 
     info = psutil.Process().memory_full_info()
-    footprint = _macos_footprint() if sys.platform == "darwin" else getattr(info, "private", None)
-    return ProcessMemory(rss_bytes=info.rss, uss_bytes=getattr(info, "uss", None), footprint_bytes=footprint)
+    uss_bytes = getattr(info, "uss", None)
+    footprint = _macos_footprint() if sys.platform == "darwin" else uss_bytes
+    return ProcessMemory(rss_bytes=info.rss, uss_bytes=uss_bytes, footprint_bytes=footprint)
 
 
 def peak_rss_bytes() -> int | None:
@@ -50,23 +56,31 @@ def peak_rss_bytes() -> int | None:
 
 
 class Gauge:
-    """Samples memory at 4 Hz on one thread while requests run; a last sample follows each request.
+    """Samples memory on one thread while requests run; a last sample follows each request.
 
-    A sample costs 0.1-0.3 ms on Linux, 0.1 % of one core at this rate. The thread lives as long as the process:
-    starting one for each request would delay the first token by 0.3 ms.
+    There are four samples a second unless they would take more than `LARGEST_SHARE` of a core: the kernel walks through
+    every mapped page, so one costs 0.1-0.3 ms for a small model and 2 ms more for each GiB of a mapped file. The thread
+    lives as long as the process: starting one for each request would delay the first token by 0.3 ms.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
         self._emit: Callable[[MemorySampled], None] | None = None
+        self._gpu_bytes: Callable[[], int | None] | None = None
         self._started_s = 0.0
+        self._peak = ProcessMemory()
         self._thread = threading.Thread(target=self._run, name="gauge", daemon=True)
 
     @contextmanager
-    def watching(self, emit: Callable[[MemorySampled], None]) -> Iterator[None]:
-        """Emit samples until the block ends, and one more then; nothing is emitted after it."""
+    def watching(
+        self, emit: Callable[[MemorySampled], None], gpu_bytes: Callable[[], int | None] | None = None
+    ) -> Iterator[None]:
+        """Emit samples until the block ends, and one more then; nothing is emitted after it.
+
+        `gpu_bytes` is asked with each sample for the video memory of this process.
+        """
         with self._lock:
-            self._emit, self._started_s = emit, time.perf_counter()
+            self._emit, self._gpu_bytes, self._started_s = emit, gpu_bytes, time.perf_counter()
             if self._thread.ident is None:
                 self._thread.start()
             self._lock.notify()
@@ -78,17 +92,23 @@ class Gauge:
             emit(self._sample())
 
     def _sample(self) -> MemorySampled:
-        return MemorySampled(
-            at_s=time.perf_counter() - self._started_s, memory=process_memory(), peak_rss_bytes=peak_rss_bytes()
-        )
+        at_s = time.perf_counter() - self._started_s
+        gpu_bytes = self._gpu_bytes() if self._gpu_bytes is not None else None
+        memory = replace(process_memory(), gpu_bytes=gpu_bytes)
+        largest = peak_rss_bytes()
+        self._peak = self._peak.at_least(replace(memory, rss_bytes=largest))
+        return MemorySampled(at_s=at_s, memory=memory, peak_rss_bytes=largest, peak=self._peak)
 
     def _run(self) -> None:
+        wait_s = PERIOD_S
         with self._lock:
             while True:
                 self._lock.wait_for(lambda: self._emit is not None)
-                ended = self._lock.wait_for(partial(self._over, self._started_s), PERIOD_S)
+                ended = self._lock.wait_for(partial(self._over, self._started_s), wait_s)
                 if not ended and self._emit is not None:
+                    busy_s = time.thread_time()
                     self._emit(self._sample())
+                    wait_s = max(PERIOD_S, (time.thread_time() - busy_s) / LARGEST_SHARE)
 
     def _over(self, started_s: float) -> bool:
         """Whether the request that began at this time has ended, another having begun or not."""

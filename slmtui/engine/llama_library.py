@@ -1,4 +1,4 @@
-"""llama.cpp's shared library in this process: log capture, versions, devices.
+"""llama.cpp's shared library in this process: log capture and what the log says, versions, the stop flag.
 
 `load()` must come before any other call. llama.cpp logs through one callback for the whole process; ours keeps
 recent lines for error messages and memory figures and writes all of them to file descriptor 2, the worker's log.
@@ -11,6 +11,7 @@ import os
 import re
 from collections import deque
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -25,10 +26,13 @@ _KINDS: dict[str, MemoryKind] = {
     "RS": "recurrent state",
     "compute": "compute",
     "output": "output",
+    "state": "recurrent state",
 }
-_BUFFER_LINE = re.compile(r":\s+(\S+)\s+(model|KV|RS|compute|output) buffer size\s*=\s*([\d.]+) MiB")
+_BUFFER_LINE = re.compile(r":\s+(\S+)\s+(?:DSV4 .*)?(model|KV|RS|compute|output|state) buffer size\s*=\s*([\d.]+) MiB")
 _CACHE_LINE = re.compile(r"llama_(kv_cache|memory_recurrent): size =\s*([\d.]+) MiB")
-_DEVICE_TYPES = {0: "CPU", 1: "GPU", 2: "GPU", 3: "accelerator"}
+_FLASH_SETTING = re.compile(r"llama_context: flash_attn\s+= (\w+)")
+_FLASH_FOUND = re.compile(r": Flash Attention (enabled|not supported)")
+_OFFLOADED = re.compile(r": offloaded (\d+)/\d+ layers")
 
 
 class Log:
@@ -55,6 +59,21 @@ class Log:
             if match
         )
 
+    def flash_attention(self) -> bool | None:
+        """Whether the context that was opened last uses it, "auto" resolved; None for a model without attention."""
+        lines = [text for _, text in self.lines]
+        settings = [match[1] for match in map(_FLASH_SETTING.search, lines) if match]
+        found = [match[1] for match in map(_FLASH_FOUND.search, lines) if match]
+        if not any("llama_kv_cache" in line for line in lines):
+            return None
+        last = found[-1:] if settings[-1:] == ["auto"] else settings[-1:]
+        return last[0] == "enabled" if last else None
+
+    def offloaded_layers(self) -> int:
+        """How many layers went to other devices, the output layer counting as one; a CPU build does not speak of it."""
+        counts = [int(match[1]) for match in (_OFFLOADED.search(text) for _, text in self.lines) if match]
+        return counts[-1] if counts else 0
+
     def memory(self) -> tuple[MemoryPart, ...]:
         """Buffers that the log reports, one part a line, in order."""
         found = (_BUFFER_LINE.search(text) for _, text in self.lines)
@@ -74,11 +93,10 @@ def load() -> ModuleType:
         OSError: its shared library does not load here.
     """
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # GGML_ASSERT would fork gdb onto the terminal
-    import llama_cpp.llama_cpp as bindings
-
+    bindings = import_module("llama_cpp.llama_cpp")
     bindings.llama_log_set(_log_callback(bindings), ctypes.c_void_p(0))
     bindings.llama_backend_init()
-    return bindings  # type: ignore[no-any-return]
+    return bindings
 
 
 @cache
@@ -136,8 +154,12 @@ def build_line() -> str:
 
 
 @cache
-def _ggml(name: str) -> ctypes.CDLL:
-    """A sibling library of libllama that the bindings do not bind; the same file gives the same instance."""
+def sibling(name: str) -> ctypes.CDLL:
+    """A library beside libllama that the bindings do not bind (ggml, ggml-base); the same file gives the same instance.
+
+    Raises:
+        OSError: it is missing.
+    """
     import llama_cpp
 
     folder = Path(os.environ.get("LLAMA_CPP_LIB_PATH") or Path(llama_cpp.__file__).parent / "lib")
@@ -145,25 +167,6 @@ def _ggml(name: str) -> ctypes.CDLL:
         if (folder / file).exists():
             return ctypes.CDLL(str(folder / file))
     raise OSError(f"{name} is missing beside libllama in {folder}")
-
-
-def devices() -> tuple[tuple[str, str, str], ...]:
-    """(name, kind, description) of every device that this build can use here, CPU included."""
-    load()
-    registry, base = _ggml("ggml"), _ggml("ggml-base")
-    registry.ggml_backend_dev_count.restype = ctypes.c_size_t
-    registry.ggml_backend_dev_get.restype = ctypes.c_void_p
-    registry.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    for function in (base.ggml_backend_dev_name, base.ggml_backend_dev_description):
-        function.restype, function.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
-    base.ggml_backend_dev_type.restype, base.ggml_backend_dev_type.argtypes = ctypes.c_int, [ctypes.c_void_p]
-    found = []
-    for index in range(registry.ggml_backend_dev_count()):
-        device = registry.ggml_backend_dev_get(index)
-        name, description = base.ggml_backend_dev_name(device), base.ggml_backend_dev_description(device)
-        kind = _DEVICE_TYPES.get(base.ggml_backend_dev_type(device), "other")
-        found.append((name.decode("utf-8", "replace"), kind, description.decode("utf-8", "replace")))
-    return tuple(found)
 
 
 def _device_name(buffer: str) -> str:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from slmtui.core import text
-from slmtui.core.events import FailureKind, MemoryPart, ModelFacts, total_bytes
+from slmtui.core.events import FailureKind, MemoryPart, ModelFacts
 from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
+from slmtui.engine.llama_checks import (
+    MAIN_MEMORY,
+    check_file,
+    context_failure,
+    flash_attention_type,
+    kv_type,
+    load_failure,
+)
+from slmtui.engine.llama_devices import CPU, Device, chosen, device_list
+from slmtui.engine.llama_tensors import Header, model_work
 from slmtui.engine.protocol import Load
 
 DEFAULT_CONTEXT = 4096
 OUTPUTS = 32
 """Rows of logits that a context has room for. One is needed, and each costs vocabulary x 4 bytes of the compute buffer
 (all of a batch: 298 MiB for 152k entries); with 8 or fewer llama.cpp prefills 11 to 20 % slower."""
-MAXIMUM_CONTEXT = 4_194_304
-"""llama.cpp spends minutes on absurd contexts before it fails."""
-KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2}
-"""Numbers of `enum ggml_type` (ggml.h) that a KV cache can have; any other makes llama.cpp abort."""
-_GGUF_MAGIC = b"GGUF"
 
 
 class LoadCancelledError(Exception):
@@ -33,11 +40,16 @@ class LoadCancelledError(Exception):
 class OpenModel:
     """A loaded model with one context; `close` frees both, context first."""
 
-    def __init__(self, model: Any, request: Load) -> None:
+    def __init__(self, model: Any, request: Load, graphics: tuple[Device, ...]) -> None:
         self.bindings = llama_library.load()
         self.request = request
+        self.graphics = graphics
+        """The GPUs that it was put on; none for the CPU."""
         self.model = model
         self.context: Any = None
+        self.gpu_layers = llama_library.LOG.offloaded_layers() if graphics else 0
+        """As offloaded, the output layer counting as one."""
+        self._flash_attention: bool | None = None
         self.vocabulary = self.bindings.llama_model_get_vocab(model)
 
     def check_writes_text(self) -> None:
@@ -73,14 +85,21 @@ class OpenModel:
         parameters.n_threads = request.threads
         parameters.n_threads_batch = request.threads_batch or request.threads
         parameters.type_k, parameters.type_v = kv_type(request.type_k), kv_type(request.type_v)
-        parameters.flash_attn_type = _flash_attention(bindings, request.flash_attention)
+        parameters.flash_attn_type = flash_attention_type(bindings, request.flash_attention)
         parameters.n_outputs_max = min(OUTPUTS, parameters.n_batch)
-        parameters.no_perf = True
-        if request.device == "cpu":
+        parameters.swa_full = False  # layers with a sliding window keep the window, as in llama-bench
+        parameters.no_perf = False  # two readings of a clock for each evaluation
+        if not self.graphics:
             parameters.op_offload = parameters.offload_kqv = False
         self.context = bindings.llama_init_from_model(self.model, parameters)
         if not self.context:
-            raise EngineError(*_context_failure(request, self.context_size))
+            raise EngineError(*context_failure(request, self.context_size))
+        self._flash_attention = llama_library.LOG.flash_attention()
+
+    @property
+    def device(self) -> str:
+        """What it runs on: "cpu", or llama.cpp's names of the GPUs."""
+        return "+".join(device.name for device in self.graphics) or CPU
 
     @property
     def context_size(self) -> int:
@@ -111,12 +130,28 @@ class OpenModel:
 
     def template(self) -> str | None:
         """The chat template in the file's header."""
-        found = self.bindings.llama_model_chat_template(self.model, None)
+        found = self._template_bytes()
         return found.decode("utf-8", "replace") if found else None
+
+    @property
+    def head_size(self) -> int | None:
+        """Numbers of one head's key: what the header says, else the hidden size shared among the heads."""
+        said = self.metadata(f"{self.metadata('general.architecture')}.attention.key_length")
+        if said is not None:
+            return int(said) if said.isdecimal() else None  # one for each layer
+        heads = self.bindings.llama_model_n_head(self.model)
+        return self.bindings.llama_model_n_embd(self.model) // heads if heads > 0 else None
+
+    def _template_bytes(self) -> bytes | None:
+        found: bytes | None = self.bindings.llama_model_chat_template(self.model, None)
+        return found or None
 
     def facts(self) -> ModelFacts:
         """What the header says, with the settings of this load."""
         bindings, model, request = self.bindings, self.model, self.request
+        template = self._template_bytes()
+        header = Header(self.metadata, windowed=bindings.llama_model_n_swa(model) > 0)
+        work = model_work(Path(request.path), bindings.llama_model_size(model), header)
         return ModelFacts(
             name=self.metadata("general.name"),
             architecture=self.metadata("general.architecture"),
@@ -131,14 +166,18 @@ class OpenModel:
             trained_context=bindings.llama_model_n_ctx_train(model) or None,
             licence=self.metadata("general.license"),
             description=self.metadata("general.description"),
-            template_source="file header" if self.template() else None,
+            template_source="file header" if template else None,
+            template_sha256=hashlib.sha256(template).hexdigest() if template else None,
             engine=llama_library.engine_name(),
             engine_build=llama_library.build_line(),
             context=bindings.llama_n_ctx(self.context) if self.context else self.context_size,
             threads=request.threads,
-            device=request.device,
-            gpu_layers=request.gpu_layers,
+            device=self.device,
+            gpu_layers=self.gpu_layers,
             extra_buffers=request.extra_buffers,
+            flash_attention=self._flash_attention,
+            head_size=self.head_size,
+            **(msgspec.structs.asdict(work) if work else {}),
         )
 
 
@@ -158,10 +197,10 @@ def open_model(
     llama_library.LOG.clear()
     parameters = bindings.llama_model_default_params()
     parameters.use_extra_bufts = request.extra_buffers
-    parameters.n_gpu_layers = 0 if request.device == "cpu" else request.gpu_layers
-    no_devices = (ctypes.c_void_p * 1)(None)  # must live until the model is open
-    if request.device == "cpu":
-        parameters.devices = ctypes.cast(no_devices, ctypes.c_void_p)
+    graphics = chosen(request.device)
+    parameters.n_gpu_layers = request.gpu_layers if graphics else 0
+    listed = device_list(graphics)  # must live until the model is open
+    parameters.devices = ctypes.cast(listed, ctypes.c_void_p)
     if dry:
         parameters.no_alloc, parameters.load_mode = True, bindings.LLAMA_LOAD_MODE_NONE
     stopped: list[bool] = []
@@ -179,8 +218,8 @@ def open_model(
             bindings.llama_model_free(model)
         raise LoadCancelledError
     if not model:
-        raise EngineError(*_load_failure(Path(request.path)))
-    opened = OpenModel(model, request)
+        raise EngineError(*load_failure(Path(request.path)))
+    opened = OpenModel(model, request, graphics)
     try:
         opened.check_writes_text()
         opened.open_context()
@@ -188,45 +227,6 @@ def open_model(
         opened.close()
         raise
     return opened, _memory(opened, dry=dry)
-
-
-def check_file(path: Path) -> None:
-    """Look at what can be seen without the engine.
-
-    Raises:
-        EngineError: no file, not readable, or not a GGUF.
-    """
-    shown = text.one_line(str(path))
-    try:
-        kind = path.stat().st_mode
-        if stat.S_ISDIR(kind):
-            raise EngineError(FailureKind.BAD_FILE, f"{shown} is a folder; name the .gguf file in it.")
-        if not stat.S_ISREG(kind):  # opening a pipe would wait for a writer
-            raise EngineError(FailureKind.BAD_FILE, f"{shown} is a device or a pipe; name a .gguf file.")
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except FileNotFoundError:
-        raise EngineError(FailureKind.BAD_FILE, f"There is no file {shown}. Check the path.") from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        why = error.strerror if isinstance(error, OSError) else error
-        raise EngineError(FailureKind.BAD_FILE, f"{shown} cannot be read: {why}. Check the path.") from None
-    if magic != _GGUF_MAGIC:
-        raise EngineError(
-            FailureKind.BAD_FILE,
-            f"{shown} is not a GGUF file: it does not begin with the letters GGUF. "
-            "Choose a .gguf file, or download it again if it should be one.",
-        )
-
-
-def kv_type(name: str) -> int:
-    """llama.cpp's number of a KV cache type.
-
-    Raises:
-        EngineError: the name is none of those that llama.cpp has kernels for.
-    """
-    if name not in KV_TYPES:
-        raise EngineError(FailureKind.BAD_REQUEST, f"KV cache type {name!r} is none of {', '.join(KV_TYPES)}.")
-    return KV_TYPES[name]
 
 
 def quantization_label(bindings: Any, ftype: int) -> str | None:
@@ -238,110 +238,25 @@ def quantization_label(bindings: Any, ftype: int) -> str | None:
     return None
 
 
-def check_request(request: Load) -> None:
-    """Refuse settings that llama.cpp would answer with an abort.
-
-    Raises:
-        EngineError: names the setting and its range.
-    """
-    ranges = {"threads": 1024, "threads_batch": 1024, "batch": 65536, "micro_batch": 65536}
-    for name, high in ranges.items():
-        value = getattr(request, name)
-        if value is not None and not 1 <= value <= high:
-            raise EngineError(FailureKind.BAD_REQUEST, f"{name} is {value}; it must be from 1 to {high}.")
-    if request.context is not None and not 8 <= request.context <= MAXIMUM_CONTEXT:
-        raise EngineError(
-            FailureKind.BAD_REQUEST,
-            f"context is {request.context}; it must be from 8 to {MAXIMUM_CONTEXT:,} tokens.",
-        )
-
-
-def check_budget(planned: tuple[MemoryPart, ...], budget_bytes: int | None) -> None:
-    """Refuse what the dry run says does not fit into main memory.
-
-    Raises:
-        EngineError: says what is needed, what is free, and what would need less.
-    """
-    needed = total_bytes(tuple(part for part in planned if part.device == "CPU"))
-    if budget_bytes is None or needed <= budget_bytes:
-        return
-    parts = " + ".join(
-        f"{kind} {text.memory(total_bytes(planned, kind))}"
-        for kind in ("weights", "KV cache", "compute")
-        if total_bytes(planned, kind)
-    )
-    raise EngineError(
-        FailureKind.OUT_OF_MEMORY,
-        f"It needs {text.memory(needed)} ({parts}) and {text.memory(budget_bytes)} is free. "
-        "Close other programs, or choose a smaller context or a smaller variant.",
-    )
-
-
 def _memory(opened: OpenModel, *, dry: bool) -> tuple[MemoryPart, ...]:
-    """Buffers from the log; a dry run logs weights and caches as 0, so those come from elsewhere."""
+    """Buffers from the log; a dry run logs weights and caches as 0, so those come from elsewhere.
+
+    What a dry run says of a model that is only partly on a GPU is shared out by the number of layers.
+    """
     parts = llama_library.LOG.memory()
     if not dry:
         return parts
-    device = "CPU" if opened.request.device == "cpu" else opened.request.device
-    weights = MemoryPart("weights", device, opened.bindings.llama_model_size(opened.model))
+    bindings, model = opened.bindings, opened.model
+    share = min(1.0, opened.gpu_layers / (bindings.llama_model_n_layer(model) + 1))
+    caches = llama_library.LOG.planned_caches(MAIN_MEMORY)
     scratch = tuple(part for part in parts if part.kind in ("compute", "output"))
-    return (weights, *llama_library.LOG.planned_caches(device), *scratch)
+    weights = MemoryPart("weights", MAIN_MEMORY, bindings.llama_model_size(model))
+    planned = [placed for part in (weights, *caches) for placed in _placed(part, opened.device, share)]
+    return (*planned, *scratch)
 
 
-def _flash_attention(bindings: Any, name: str) -> int:
-    known = {
-        "auto": bindings.LLAMA_FLASH_ATTN_TYPE_AUTO,
-        "on": bindings.LLAMA_FLASH_ATTN_TYPE_ENABLED,
-        "off": bindings.LLAMA_FLASH_ATTN_TYPE_DISABLED,
-    }
-    if name not in known:
-        raise EngineError(FailureKind.BAD_REQUEST, f"Flash attention {name!r} is none of {', '.join(known)}.")
-    return int(known[name])
-
-
-def _load_failure(path: Path) -> tuple[FailureKind, str]:
-    why, shown = _why(), text.one_line(path.name)
-    if "unknown model architecture" in why:
-        return (
-            FailureKind.UNSUPPORTED_ARCHITECTURE,
-            f"This version of llama.cpp does not know the architecture of {shown} ({why}). "
-            "Update slmtui and llama-cpp-python, or choose another model.",
-        )
-    if "cannot be used as main model" in why:
-        return (
-            FailureKind.UNSUPPORTED_ARCHITECTURE,
-            f"{shown} is a part of another model ({why}). Choose the file of the language model itself.",
-        )
-    if "failed to allocate" in why or "mmap failed" in why:
-        return (
-            FailureKind.OUT_OF_MEMORY,
-            f"{shown} does not fit into memory ({why}). Choose a smaller variant.",
-        )
-    return (
-        FailureKind.BAD_FILE,
-        f"{shown} is damaged or incomplete ({why}). Download or copy it again.",
-    )
-
-
-def _context_failure(request: Load, context: int) -> tuple[FailureKind, str]:
-    why = _why()
-    if "requires flash_attn" in why or "flash" in why:
-        return (
-            FailureKind.BAD_REQUEST,
-            f"A quantized V cache ({request.type_v}) needs flash attention; set it to auto or on ({why}).",
-        )
-    if "does not divide" in why:
-        return (
-            FailureKind.BAD_REQUEST,
-            f"This model's heads are too small for a KV cache of {request.type_k} and {request.type_v} ({why}). "
-            "Choose f16.",
-        )
-    return (
-        FailureKind.OUT_OF_MEMORY,
-        f"A context of {context:,} tokens cannot be created ({why}). Choose a smaller context.",
-    )
-
-
-def _why() -> str:
-    """What llama.cpp logged as errors, fit for a message: it quotes file names and headers."""
-    return text.one_line(llama_library.LOG.errors()) or "llama.cpp gave no reason"
+def _placed(part: MemoryPart, device: str, share: float) -> list[MemoryPart]:
+    """The part on the CPU, or this share of it on the device."""
+    there = round(part.bytes * share)
+    on_device, on_cpu = MemoryPart(part.kind, device, there), MemoryPart(part.kind, MAIN_MEMORY, part.bytes - there)
+    return [placed for placed in (on_device, on_cpu) if placed.bytes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import msgspec
 
@@ -12,6 +13,9 @@ from slmtui.core.sampling import Sampling
 
 LINE_LIMIT_BYTES = 16 * 1024 * 1024
 """The longest line that either side accepts; asyncio's default of 64 KiB is too short for a long prompt."""
+
+EMIT_EVERY_S = 0.020
+"""Seconds between two events of an answer, unless the request says otherwise."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="request_kind"):
@@ -26,8 +30,9 @@ class Load(Request, frozen=True, kw_only=True, tag="load"):
     path: str
     engine: str = "llama.cpp"
     device: str = "cpu"
+    """"cpu", "cuda:0" or another of `llama_devices.chosen`."""
     gpu_layers: int = 0
-    """Layers offloaded to the device; -1 for all."""
+    """Layers offloaded to the device; -1 for all. The CPU takes none."""
     context: int | None = None
     """Tokens of context; None takes the file's own, at most 4,096."""
     threads: int = 1
@@ -55,10 +60,14 @@ class Generate(Request, frozen=True, kw_only=True, tag="generate"):
     stop: tuple[str, ...] = ()
     ignore_end: bool = False
     """Go on past end-of-generation tokens, for benchmarks that need answers of one length."""
+    emit_every_s: float = EMIT_EVERY_S
+    """Tokens that come faster than this share an event; the first one has an event of its own at once."""
+    threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Threads for this request, for prefill and decode alike; None takes those of the load."""
 
 
 class Measure(Request, frozen=True, kw_only=True, tag="measure"):
-    """Time prefill of `prompt_tokens` and decode of `generated_tokens`, each from `depth`, as llama-bench does.
+    """Time prefill of `prompt_tokens` and decode of `generated_tokens`, each from `depth`: llama-bench's -p and -n.
 
     Token ids are drawn from the model's vocabulary by `seed`; nothing is sampled.
     """
@@ -66,10 +75,19 @@ class Measure(Request, frozen=True, kw_only=True, tag="measure"):
     prompt_tokens: int = 512
     generated_tokens: int = 128
     depth: int = 0
+    after_prompt: bool = False
+    """Decode goes on from the prompt, as llama-bench's -pg has it, instead of from `depth`."""
     repetitions: int = 1
     warmup: bool = False
     """Marks the repetitions as uncounted."""
     seed: int = 0
+
+    @property
+    def context_needed(self) -> int:
+        """Tokens of context that a repetition takes."""
+        if self.after_prompt:
+            return self.depth + self.prompt_tokens + self.generated_tokens
+        return self.depth + max(self.prompt_tokens, self.generated_tokens)
 
 
 class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):

@@ -30,6 +30,19 @@ LENGTH_LIMIT = 1_000_000
 """Characters that a template may write besides four times what the messages hold; tokenizing more takes seconds."""
 OPEN, CLOSE = "\ue0b0", "\ue0b1"
 """Private-use characters that mark where a message's content begins and ends."""
+_RAISED_BY_TEMPLATES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    StopIteration,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""Python's errors that an expression in a template, or compiling it, can end with."""
 
 
 class TemplateError(Exception):
@@ -189,12 +202,14 @@ def _refuse(message: str) -> None:
 
 def _generation_tag() -> type:
     """Jinja extension that lets `{% generation %}` blocks pass; training code uses them for masks."""
-    from jinja2 import nodes
+    from jinja2 import Environment, nodes
     from jinja2.ext import Extension
     from jinja2.parser import Parser
 
     class Generation(Extension):
-        tags = {"generation"}  # noqa: RUF012 - the base class declares it so
+        def __init__(self, environment: Environment) -> None:
+            super().__init__(environment)
+            self.tags = {"generation"}
 
         def parse(self, parser: Parser) -> list[nodes.Node]:
             next(parser.stream)
@@ -204,9 +219,12 @@ def _generation_tag() -> type:
 
 
 def _answer(line: bytes) -> dict[str, str]:
+    """The text, or why there is none; anything but what a template can raise ends the child."""
+    from jinja2 import TemplateError as Refused
+
     try:
         return {"text": render_template(json.loads(line))}
-    except Exception as error:  # noqa: BLE001 - a template is a foreign program and can raise anything
+    except (Refused, *_RAISED_BY_TEMPLATES) as error:
         return {"error": str(error) or type(error).__name__}
 
 

@@ -7,7 +7,6 @@ decodes one token, then eight, of a bundled Q4_K_M model; what it lived to say d
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import hashlib
@@ -24,6 +23,7 @@ from typing import Any
 import msgspec
 
 from slmtui.core.machine import LLAMA_PACKAGE, EngineState
+from slmtui.engine.child import run_child
 
 PATIENCE_S = 60.0
 REINSTALL = f'CFLAGS=-fno-dse CXXFLAGS=-fno-dse pip install --force-reinstall --no-cache-dir "{LLAMA_PACKAGE}"'
@@ -105,31 +105,15 @@ async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[Engin
 
 
 async def _run(command: Sequence[str]) -> Trial:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "GGML_NO_BACKTRACE": "1"},
-        start_new_session=sys.platform != "win32",
-    )
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-    except TimeoutError:
-        return Trial(error=f"no answer within {PATIENCE_S:.0f} s")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()  # to the end of its output, which also closes the pipe
-    said: dict[str, Any] = {"decoded": [], "crashed": process.returncode not in (0, 1)}
-    for line in output.decode("utf-8", "replace").splitlines():
+    ended = await run_child(command, {**os.environ, "GGML_NO_BACKTRACE": "1"}, PATIENCE_S)
+    said: dict[str, Any] = {"decoded": [], "crashed": ended.code not in (0, 1, None)}
+    for line in ended.output.decode("utf-8", "replace").splitlines():
         with contextlib.suppress(json.JSONDecodeError):
             document = json.loads(line)
             said["decoded"] += document.pop("decoded", [])
             said.update(document)
-    if process.returncode and "error" not in said:
-        code = process.returncode
-        said["error"] = f"the trial ended with signal {-code}" if code < 0 else f"the trial ended with code {code}"
+    if ended.why and "error" not in said:
+        said["error"] = f"the trial {ended.why}"
     return msgspec.convert(said, Trial)
 
 
@@ -156,22 +140,23 @@ def _remember(cache: Path | None, key: str, state: EngineState) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """The child: says what it sees, then decodes one and eight tokens, a JSON line after each step."""
-    from slmtui.engine import llama_library
+    from slmtui.engine import llama_devices, llama_library
 
     if hasattr(signal, "alarm"):
         signal.alarm(round(PATIENCE_S))  # whoever asked may be gone
     try:
         bindings = llama_library.load()
     except (ImportError, OSError, RuntimeError) as error:
-        print(json.dumps({"error": f"llama.cpp cannot be loaded: {error}"}), flush=True)  # noqa: T201
+        _say(error=f"llama.cpp cannot be loaded: {error}")
         return 1
-    devices = [name if kind == "CPU" else f"{name} {words}" for name, kind, words in llama_library.devices()]
-    print(json.dumps({"devices": devices, "build": llama_library.build_line()}), flush=True)  # noqa: T201
+    found = llama_devices.devices()
+    names = [device.name if device.kind == "CPU" else f"{device.name} {device.description}" for device in found]
+    _say(devices=names, build=llama_library.build_line())
     parameters = bindings.llama_model_default_params()
     parameters.use_extra_bufts = "--plain-buffers" not in arguments
     model = bindings.llama_model_load_from_file(arguments[0].encode(), parameters)
     if not model:
-        print(json.dumps({"error": llama_library.LOG.errors() or "the model does not load"}), flush=True)  # noqa: T201
+        _say(error=llama_library.LOG.errors() or "the model does not load")
         return 1
     settings = bindings.llama_context_default_params()
     settings.n_ctx, settings.n_batch = 64, 64
@@ -182,11 +167,17 @@ def main(arguments: Sequence[str]) -> int:
             context,
             bindings.llama_batch_get_one(ctypes.cast(tokens, ctypes.POINTER(bindings.llama_token)), count),
         ):
-            print(json.dumps({"error": llama_library.LOG.errors() or "decoding fails"}), flush=True)  # noqa: T201
+            _say(error=llama_library.LOG.errors() or "decoding fails")
             return 1
         bindings.llama_synchronize(context)
-        print(json.dumps({"decoded": [count]}), flush=True)  # noqa: T201
+        _say(decoded=[count])
     return 0
+
+
+def _say(**known: object) -> None:
+    """One JSON line, written at once: the next step may end this process."""
+    sys.stdout.write(json.dumps(known) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

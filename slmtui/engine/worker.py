@@ -110,7 +110,7 @@ class Worker:
 
         try:
             backend = self._prepare(request)
-            with self._gauge.watching(emit):
+            with self._gauge.watching(emit, backend.watched):
                 ending = _dispatch(backend, request, emit, accepted_s)
         except backends.EngineError as error:
             ending = Failed(kind=error.kind, message=error.message, log_tail=_log_tail())

@@ -14,7 +14,8 @@ from slmtui.core.events import Done, Failed, Loaded
 from slmtui.core.machine import EngineState, gpu_advice, strip_words
 from slmtui.engine.protocol import Measure
 from slmtui.lab.loaded import LoadedModel
-from slmtui.lab.services import TRIAL_MODEL, Services
+from slmtui.lab.services import Services
+from slmtui.lab.surroundings import TRIAL_MODEL
 from slmtui.sources.config import ConfigError, load_config
 from slmtui.sources.library import UnknownModelError, read_catalog
 from slmtui.sources.paths import PathError, Paths

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from slmtui.core.measurement import Measurement, Session, row
+from slmtui.core.measurement import Environment, Measurement, Session
+from slmtui.core.rows import COLUMNS, ColumnType, row
 from slmtui.core.text import one_line
-from slmtui.lab.report import session_markdown
+from slmtui.lab.session_report import session_markdown
 from slmtui.sources.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -21,63 +22,12 @@ if TYPE_CHECKING:
 JSON_VERSION = 1
 """Version of the JSON document's shape."""
 
-# Every column has one type whatever a session leaves empty, so that files of several sessions can be joined.
-# What is in none of these is a floating-point number.
-_TEXT = frozenset(
-    {
-        "id",
-        "session",
-        "kind",
-        "measured_at",
-        "model",
-        "model_name",
-        "model_filename",
-        "file_sha256",
-        "model_type",
-        "quantization",
-        "engine",
-        "engine_build",
-        "cell",
-        "reason",
-        "page_cache",
-        "type_k",
-        "type_v",
-        "flash_attn",
-        "device",
-        "prompt_sha256",
-    }
-)
-_WHOLE = frozenset(
-    {
-        "file_bytes",
-        "model_size",
-        "model_n_params",
-        "repetition",
-        "warmup_runs",
-        "n_prompt",
-        "n_gen",
-        "n_depth",
-        "decode_steps",
-        "weights_bytes",
-        "kv_cache_bytes",
-        "recurrent_state_bytes",
-        "compute_bytes",
-        "output_bytes",
-        "process_rss_bytes",
-        "process_pss_bytes",
-        "process_uss_bytes",
-        "process_footprint_bytes",
-        "process_peak_rss_bytes",
-        "n_threads",
-        "n_threads_batch",
-        "n_batch",
-        "n_ubatch",
-        "n_ctx",
-        "n_gpu_layers",
-        "seed",
-    }
-)
-_FLAGS = frozenset({"demo", "together", "extra_buffers"})
+_DTYPES: dict[ColumnType, Literal["string", "Int64", "Float64", "boolean"]] = {
+    "text": "string",
+    "whole": "Int64",
+    "real": "Float64",
+    "flag": "boolean",
+}
 
 
 class ExportError(RuntimeError):
@@ -118,14 +68,17 @@ def export(session: Session, measurements: Sequence[Measurement], file_format: s
     return path
 
 
-def frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
-    """One row a repetition with the columns of `core.measurement.row`; a missing figure is NA."""
+def frame(measurements: Sequence[Measurement], environment: Environment | None = None) -> pd.DataFrame:
+    """One row a repetition with the columns of `core.rows`; a missing figure is NA.
+
+    A column has one type whatever a session leaves empty, so that files of several sessions can be joined.
+    """
     import pandas as pd
 
-    rows = [row(measurement) for measurement in measurements]
-    names = list(rows[0]) if rows else []
-    columns = {name: pd.array([each[name] for each in rows], dtype=_dtype(name)) for name in names}
-    return pd.DataFrame(columns)
+    rows = [row(measurement, environment) for measurement in measurements]
+    return pd.DataFrame(
+        {column.name: pd.array([each[column.name] for each in rows], dtype=_DTYPES[column.type]) for column in COLUMNS}
+    )
 
 
 def _why(error: OSError | RuntimeError, path: Path) -> str:
@@ -141,31 +94,23 @@ def _why(error: OSError | RuntimeError, path: Path) -> str:
             return str(error)
 
 
-def _dtype(name: str) -> Literal["string", "Int64", "boolean", "Float64"]:
-    if name in _TEXT:
-        return "string"
-    if name in _WHOLE:
-        return "Int64"
-    return "boolean" if name in _FLAGS else "Float64"
-
-
-def _csv(_: Session, measurements: Sequence[Measurement]) -> bytes:
-    return frame(measurements).to_csv(index=False, lineterminator="\n").encode()
+def _csv(session: Session, measurements: Sequence[Measurement]) -> bytes:
+    return frame(measurements, session.environment).to_csv(index=False, lineterminator="\n").encode()
 
 
 def _json(session: Session, measurements: Sequence[Measurement]) -> bytes:
     document = {
         "slmtui_export": JSON_VERSION,
         "session": session,
-        "rows": [row(measurement) for measurement in measurements],
+        "rows": [row(measurement, session.environment) for measurement in measurements],
         "measurements": measurements,
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
-def _parquet(_: Session, measurements: Sequence[Measurement]) -> bytes:
+def _parquet(session: Session, measurements: Sequence[Measurement]) -> bytes:
     buffer = io.BytesIO()
-    frame(measurements).to_parquet(buffer, index=False)
+    frame(measurements, session.environment).to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 

@@ -7,8 +7,6 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import msgspec
-
 from slmtui.core.catalog import LocalModel
 from slmtui.core.events import (
     AnyEvent,
@@ -25,19 +23,10 @@ from slmtui.core.events import (
 from slmtui.core.measurement import Settings
 from slmtui.engine.client import WorkerClient
 from slmtui.engine.protocol import Load, Request
+from slmtui.lab.loading import LoadOptions
 from slmtui.lab.services import Services
 
-
-class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to load a model; None takes the machine's or the file's own value."""
-
-    context: int | None = None
-    threads: int | None = None
-    type_k: str = "f16"
-    type_v: str = "f16"
-    flash_attention: str = "auto"
-    check_memory: bool = True
-    """Refuse a model that the exact dry run says will not fit into free memory."""
+__all__ = ["LoadOptions", "LoadedModel"]
 
 
 class LoadedModel:
@@ -52,6 +41,7 @@ class LoadedModel:
         self.planned: tuple[MemoryPart, ...] = ()
         self.process_memory: ProcessMemory | None = None
         self.peak_rss_bytes: int | None = None
+        self.peak_memory: ProcessMemory | None = None
         self.load_s: float | None = None
         self.page_cache = "unknown"
         self._client: WorkerClient | None = None
@@ -164,5 +154,6 @@ class LoadedModel:
                 self.facts, self.planned = event.facts, event.planned
             case MemorySampled():
                 self.process_memory, self.peak_rss_bytes = event.memory, event.peak_rss_bytes
+                self.peak_memory = event.peak
             case _:
                 pass

@@ -1,35 +1,47 @@
-"""Measurements as text that people and other programs read: llama-bench's tables, and a session's report."""
+"""Benchmark results in llama-bench's formats, for people and for other programs."""
 
 from __future__ import annotations
 
 import csv
 import io
+import platform
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from slmtui.core import text
+from slmtui import __version__
+from slmtui.core import provenance, text
+from slmtui.core.bench_rows import bench_rows
 from slmtui.core.machine import Machine
-from slmtui.core.measurement import Measurement, Session
-from slmtui.core.results import CellResult, bench_rows, cell_results, shape_label
-from slmtui.core.stats import NOISY_FRAC, Summary
+from slmtui.core.measurement import Environment
+from slmtui.core.results import CellResult, shape_label
+from slmtui.core.stats import NOISY_FRAC
 
 Output = Literal["md", "json", "jsonl", "csv"]
 
 # Columns and widths of llama-bench's own table, then ours; a negative width is left-aligned, as in printf.
 _COLUMNS = {"model": -30, "size": 10, "params": 10, "backend": -10, "threads": 7, "test": 15, "t/s": 20, "median": 9}
+# Columns that llama-bench shows too when a setting takes several values, with the field that each shows.
+_VARIED = {
+    "n_batch": (7, "n_batch"),
+    "n_ubatch": (8, "n_ubatch"),
+    "type_k": (6, "type_k"),
+    "type_v": (6, "type_v"),
+    "fa": (2, "flash_attn"),
+}
 
 
 def render(results: Sequence[CellResult], machine: Machine, output: Output) -> str:
-    """Benchmark results in one of llama-bench's formats, ending in a line break.
+    """Results measured by this program on this machine in one of llama-bench's formats, ending in a line break.
 
     CSV has no room for lists and leaves out `samples_ns` and `samples_ts`, as llama-bench does.
     """
-    rows = bench_rows(results, machine)
+    environment = Environment(slmtui=__version__, python=platform.python_version(), machine=machine)
+    rows = bench_rows(results, environment)
     match output:
         case "md":
-            return bench_table_markdown(rows)
+            return bench_table_markdown(rows) + _provenance(results, environment)
         case "json":
             return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n"
         case "jsonl":
@@ -41,11 +53,13 @@ def render(results: Sequence[CellResult], machine: Machine, output: Output) -> s
 def bench_table_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows of `bench_rows` in llama-bench's look: t/s is mean ± standard deviation, and our median beside it.
 
-    Below it stands what the table has no column for: engine, repetitions, noisy cells, demo models.
+    Below it stands what the table has no column for: repetitions, noisy cells, demo models.
     """
     columns = dict(_COLUMNS)
     if any(row["backends"] not in ("CPU", None) for row in rows):
         columns = {**_before(columns, "threads"), "ngl": 3, **_from(columns, "threads")}
+    varied = {name: width for name, (width, field) in _VARIED.items() if len({row[field] for row in rows}) > 1}
+    columns = {**_before(columns, "test"), **varied, **_from(columns, "test")}
     cells = [_bench_cells(row) for row in rows]
     widths = {name: max([abs(width), *(len(cell[name]) for cell in cells)]) for name, width in columns.items()}
     lines = [
@@ -54,26 +68,6 @@ def bench_table_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         *(_line(cell, columns, widths) for cell in cells),
     ]
     return "\n".join([*lines, "", *_footnotes(rows)]) + "\n"
-
-
-def session_markdown(session: Session, measurements: Sequence[Measurement]) -> str:
-    """A report that a person reads: the machine, a table of cells, and every repetition."""
-    title = text.one_line(session.name) or session.id
-    results = cell_results(measurements)
-    parts = [
-        f"# slmtui session {escaped(title)}",
-        "\n".join(f"- {label}: {value}" for label, value in _facts(session).items()),
-        "## Cells",
-        "Speeds are tokens per second: median, in brackets the quartiles, then the number of repetitions. "
-        f"*Noisy* marks a spread over {text.share(NOISY_FRAC)} of the median; run such a cell again.",
-        _table([_cell_columns(result) for result in results]),
-        "## Repetitions",
-        "Exports as CSV, JSON and Parquet hold every column.",
-        _table([_repetition_columns(measurement) for measurement in measurements]),
-    ]
-    if any(measurement.demo for measurement in measurements):
-        parts.insert(2, "Models marked *demo* show how slmtui works and are good for nothing else.")
-    return "\n\n".join(parts) + "\n"
 
 
 def escaped(value: str) -> str:
@@ -88,6 +82,14 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows({k: int(v) if isinstance(v, bool) else v for k, v in row.items()} for row in flat)
     return buffer.getvalue()
+
+
+def _provenance(results: Sequence[CellResult], environment: Environment) -> str:
+    measured = [measurement for result in results for measurement in result.measurements]
+    if not measured:
+        return ""
+    facts = [*provenance.surroundings(environment), *provenance.circumstances(measured)]
+    return "\n" + "".join(f"{label}: {escaped(value)}\n" for label, value in facts)
 
 
 def _before(columns: Mapping[str, int], stop: str) -> dict[str, int]:
@@ -117,6 +119,7 @@ def _bench_cells(row: Mapping[str, Any]) -> dict[str, str]:
         "backend": escaped(row["backends"] or text.NOT_MEASURED),
         "ngl": _plain(row["n_gpu_layers"]),
         "threads": _plain(row["n_threads"]),
+        **{name: escaped(_plain(row[field])) for name, (_, field) in _VARIED.items()},
         "test": shape_label(row["n_prompt"], row["n_gen"], row["n_depth"]),
         "t/s": f"{row['avg_ts']:.2f} ± {row['stddev_ts']:.2f}",
         "median": f"{row['median_ts']:.2f}",
@@ -129,16 +132,14 @@ def _scaled(value: int | None, small: int, large: int, small_unit: str, large_un
     return f"{value / large:.2f} {large_unit}" if value >= large else f"{value / small:.2f} {small_unit}"
 
 
-def _plain(value: int | None) -> str:
+def _plain(value: int | str | None) -> str:
     return text.NOT_MEASURED if value is None else str(value)
 
 
 def _footnotes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    engines = sorted({escaped(row["engine"]) for row in rows if row["engine"]})
-    lines = [f"engine: {', '.join(engines)}"] if engines else []
     counts = sorted({row["repetitions"] for row in rows})
     repetitions = " or ".join(map(str, counts)) or "no"
-    lines.append(f"t/s: mean ± standard deviation of {repetitions} repetitions")
+    lines = [f"t/s: mean ± standard deviation of {repetitions} repetitions"]
     for mark, meaning in (
         ("noisy", f"noisy (spread over {text.share(NOISY_FRAC)} of the median), run again"),
         ("together", "measured while other models ran"),
@@ -154,73 +155,3 @@ def _footnotes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if demos:
         lines.append(f"demo models, good for trying slmtui only: {', '.join(demos)}")
     return lines
-
-
-def _facts(session: Session) -> dict[str, str]:
-    environment = session.environment
-    machine = environment.machine
-    cores = f"{machine.cpu.physical_cores or text.NOT_MEASURED} cores"
-    facts = {
-        "Session": session.id,
-        "Started": session.started_at,
-        "Ended": session.ended_at,
-        "CPU": ", ".join(filter(None, (machine.apple_chip or machine.cpu.name, cores))),
-        "Instruction sets": ", ".join(machine.cpu.instruction_sets),
-        "Memory": text.memory(machine.memory.total_bytes),
-        "GPU": ", ".join(f"{gpu.name} ({text.memory(gpu.memory_total_bytes)})" for gpu in machine.gpus),
-        "System": machine.system,
-        "Power": machine.power,
-        "Governor": machine.governor,
-        "Engines": ", ".join(f"{engine.name} {engine.version}" for engine in machine.engines if engine.version),
-        "Software": f"slmtui {environment.slmtui}, Python {environment.python}",
-    }
-    return {label: escaped(value) if value else text.NOT_MEASURED for label, value in facts.items()}
-
-
-def _cell_columns(result: CellResult) -> dict[str, str]:
-    marks = [word for word, on in (("noisy", result.noisy), ("together", result.together), ("demo", result.demo)) if on]
-    memory = sum(part.bytes for part in result.engine_memory) if result.engine_memory else None
-    return {
-        "model": escaped(result.name),
-        "test": result.shape,
-        "prefill": _spread(result.prefill_tps),
-        "decode": _spread(result.decode_tps),
-        "first token": text.duration(result.ttft_s.median if result.ttft_s else None),
-        "engine memory": text.memory(memory),
-        "process memory": text.memory(result.process_bytes),
-        "remarks": ", ".join(marks),
-    }
-
-
-def _spread(speed: Summary | None) -> str:
-    if speed is None:
-        return text.NOT_MEASURED
-    quartiles = f"({text.rate(speed.q1)} – {text.rate(speed.q3)})"
-    return f"{text.rate(speed.median)} {quartiles}, n = {speed.n}"
-
-
-def _repetition_columns(measurement: Measurement) -> dict[str, str]:
-    timing = measurement.timing
-    process = measurement.process_memory
-    return {
-        "measured at": measurement.measured_at,
-        "model": escaped(measurement.name),
-        "kind": measurement.kind,
-        "#": str(measurement.repetition),
-        "prompt tokens": str(timing.prompt_tokens),
-        "generated": str(timing.generated_tokens),
-        "depth": str(timing.depth),
-        "prefill tok/s": text.rate(timing.prefill_tps),
-        "first token": text.duration(timing.ttft_s),
-        "decode tok/s": text.rate(timing.decode_tps),
-        "process memory": text.memory(process.charged_bytes if process else None),
-        "ended by": measurement.reason.value,
-    }
-
-
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    if not rows:
-        return "None."
-    import pandas as pd
-
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)

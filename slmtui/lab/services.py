@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 import platform
 import secrets
-import tempfile
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,28 +22,19 @@ from slmtui.core.events import Failed, Inspected, Timing
 from slmtui.core.machine import Machine, Memory
 from slmtui.core.measurement import Environment, Kind, Measurement, Session
 from slmtui.engine.protocol import Load
+from slmtui.lab import ceiling, loading
+from slmtui.lab import surroundings as around
+from slmtui.lab.loading import LoadOptions
+from slmtui.lab.surroundings import Circumstances, Surroundings
 from slmtui.sources import library
 from slmtui.sources.config import Config, ConfigError, load_config, save_config
 from slmtui.sources.paths import PathError, Paths
-from slmtui.sources.resources import pocket_folder
 from slmtui.sources.store import Store, StoreError
 
 if TYPE_CHECKING:
-    from slmtui.lab.loaded import LoadedModel, LoadOptions
+    from slmtui.lab.loaded import LoadedModel
 
-TRIAL_MODEL = "pocket-5m-Q4_K_M.gguf"
-_MAIN_MEMORY = ("CPU", "BLAS")
-"""Beginnings of the names of llama.cpp's devices that need no offloading."""
-RESERVE_BYTES = 256 * 1024 * 1024
-"""Memory that a model may not take: the worker itself and what the system needs to stay responsive."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Circumstances:
-    """What is noted when a measurement begins."""
-
-    load_average: float | None
-    temperature_c: float | None
+__all__ = ["Circumstances", "Services", "prompt_sha256"]
 
 
 @dataclass(eq=False)
@@ -69,8 +58,10 @@ class Services:
     """How many questions Chat has under way; a benchmark beside one would be spoiled."""
     closing: bool = False
     """Whether `close` was called; no worker is started any more."""
-    _machine: asyncio.Task[Machine] | None = None
-    _inspected: dict[tuple[str, tuple[int, int], int | None], Inspected] = field(default_factory=dict)
+    _inspected: dict[tuple[str, tuple[int, int], LoadOptions], Inspected] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.surroundings = Surroundings(self.paths.cache)
 
     @classmethod
     def open(cls, *, strict: bool) -> Services:
@@ -106,9 +97,7 @@ class Services:
         """End all workers and the session, and close the store."""
         self.closing = True
         await asyncio.gather(*(loaded.close() for loaded in list(self.loaded)))
-        if self._machine is not None and not self._machine.done():
-            self._machine.cancel()
-            await asyncio.gather(self._machine, return_exceptions=True)
+        await self.surroundings.close()
         if self.session is not None:
             with contextlib.suppress(StoreError):
                 await asyncio.to_thread(self.store.end_session, self.session.id)
@@ -151,14 +140,17 @@ class Services:
         self.config = config
         await asyncio.to_thread(save_config, config, self.paths.config_file)
 
-    async def inspect(self, model: LocalModel, context: int | None = None) -> Inspected | Failed:
+    async def inspect(
+        self, model: LocalModel, context: int | None = None, options: LoadOptions | None = None
+    ) -> Inspected | Failed:
         """Facts from the file's header and the exact memory it would take, by a dry run in a worker."""
-        from slmtui.lab.loaded import LoadedModel, LoadOptions
+        from slmtui.lab.loaded import LoadedModel
 
-        key = (str(model.path), _stamp(model.path), context)
+        options = msgspec.structs.replace(options or LoadOptions(context=context), threads=None, threads_batch=None)
+        key = (str(model.path), _stamp(model.path), options)
         if key in self._inspected:
             return self._inspected[key]
-        probe = LoadedModel(self, model, LoadOptions(context=context))
+        probe = LoadedModel(self, model, options)
         try:
             async with aclosing(probe.load(inspect_only=True)) as events:
                 async for event in events:
@@ -174,98 +166,55 @@ class Services:
 
     async def quick_machine(self) -> Machine:
         """What can be told about the machine within 30 ms."""
-        from slmtui.sources import detect
-
-        return await asyncio.to_thread(detect.detect_quick)
+        return await around.quick_machine()
 
     async def machine(self) -> Machine:
         """Everything about the machine, engines and their trial included; detected once a run."""
-        if self._machine is None:
-            self._machine = asyncio.create_task(self._detect())
-        return await asyncio.shield(self._machine)
-
-    async def _detect(self) -> Machine:
-        # Imported here: the two cost 30 ms, and the first frame does not need them.
-        from slmtui.engine import trial
-        from slmtui.sources import detect
-
-        machine = await asyncio.to_thread(detect.detect, self.paths.cache)
-        state = await trial.engine_state(
-            pocket_folder() / TRIAL_MODEL,
-            self.paths.cache / "trial.json",
-            f"{machine.cpu.name} {platform.node()}",
-        )
-        return msgspec.structs.replace(machine, engines=(state,))
+        return await self.surroundings.machine()
 
     async def memory_now(self) -> Memory:
         """Main memory as it is now."""
-        from slmtui.sources import detect
-
-        return await asyncio.to_thread(detect.memory_now)
+        return await around.memory_now()
 
     async def circumstances(self) -> Circumstances:
-        """Load and temperature of the machine, as far as they can be read."""
-        from slmtui.sources import detect
-
-        def read() -> Circumstances:
-            return Circumstances(load_average=detect.load_average(), temperature_c=detect.temperature_c())
-
-        return await asyncio.to_thread(read)
+        """Load, temperature, power and governor now, as far as they can be read."""
+        return await around.circumstances()
 
     # -- workers
 
     async def load_request(self, model: LocalModel, options: LoadOptions, *, inspect_only: bool = False) -> Load:
         """How to load this model on this machine."""
-        machine = await self.machine()
-        state = next((engine for engine in machine.engines if engine.name == "llama.cpp"), None)
-        gpu = any(not device.startswith(_MAIN_MEMORY) for device in state.devices) if state else False
         available = (await self.memory_now()).available_bytes if options.check_memory else None
-        return Load(
-            path=str(model.path),
-            device="gpu" if gpu else "cpu",
-            gpu_layers=-1 if gpu else 0,
-            context=options.context or self.config.context,
-            threads=options.threads or self.config.threads or machine.cpu.threads,
-            type_k=options.type_k,
-            type_v=options.type_v,
-            flash_attention=options.flash_attention,
-            extra_buffers=state is None or state.trial == "sound",
-            memory_budget_bytes=None if available is None else max(0, available - RESERVE_BYTES),
-            inspect_only=inspect_only,
-        )
+        request = loading.load_request(model, options, await self.machine(), self.config, available)
+        return msgspec.structs.replace(request, inspect_only=inspect_only)
 
     def worker_log(self) -> Path:
         """A fresh log file for a worker; in the temporary folder when the logs folder cannot be written."""
-        folder = self.paths.logs
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _drop_old_logs(folder)
-        except OSError:
-            folder = Path(tempfile.gettempdir())
-        return folder / f"worker-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}.log"
+        return loading.worker_log(self.paths.logs)
 
     # -- measurements
 
     async def measurement(
-        self, loaded: LoadedModel, kind: Kind, timing: Timing, surroundings: Circumstances
+        self, loaded: LoadedModel, kind: Kind, timing: Timing, surroundings: Circumstances, session: str | None = None
     ) -> Measurement:
         """A measurement with the provenance that every kind has; the caller adds what is its own.
+
+        It belongs to the session of this id, or to the running one.
 
         Raises:
             StoreError: no session can be started.
         """
-        session = await self._running_session()
         model = loaded.model
         return Measurement(
             id=secrets.token_hex(8),
-            session=session.id,
+            session=session or (await self.running_session()).id,
             kind=kind,
             measured_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             model=model.id,
             name=model.name,
             file=str(model.path),
             file_bytes=model.size_bytes,
-            file_sha256=await self._sha256(model.path),
+            file_sha256=await self.sha256(model.path),
             demo=model.demo,
             facts=loaded.facts,
             settings=loaded.settings,
@@ -275,8 +224,12 @@ class Services:
             engine_memory=loaded.memory,
             process_memory=loaded.process_memory,
             peak_rss_bytes=loaded.peak_rss_bytes,
+            peak_memory=loaded.peak_memory,
             load_average=surroundings.load_average,
             temperature_c=surroundings.temperature_c,
+            power=surroundings.power,
+            governor=surroundings.governor,
+            ceiling=await asyncio.to_thread(ceiling.known, self),
         )
 
     async def keep(self, measurement: Measurement) -> None:
@@ -287,7 +240,12 @@ class Services:
         """
         await asyncio.to_thread(self.store.add, measurement)
 
-    async def _running_session(self) -> Session:
+    async def running_session(self) -> Session:
+        """The session of this run of the program, begun with the first question.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
         async with self._session_lock:  # answers that end together must not begin two sessions
             if self.session is None:
                 machine = await self.machine()
@@ -295,7 +253,8 @@ class Services:
                 self.session = await asyncio.to_thread(self.store.start_session, environment)
             return self.session
 
-    async def _sha256(self, path: Path) -> str | None:
+    async def sha256(self, path: Path) -> str | None:
+        """Hash of a model file, None when it cannot be read; a file that did not change is read once."""
         try:
             return await asyncio.to_thread(library.file_sha256, path, self.paths.hashes)
         except OSError:
@@ -351,9 +310,3 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return status.st_size, status.st_mtime_ns
-
-
-def _drop_old_logs(folder: Path, keep: int = 50) -> None:
-    logs = sorted(folder.glob("worker-*.log"), key=os.path.getmtime)
-    for log in logs[:-keep]:
-        log.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Literal
@@ -11,14 +12,29 @@ from typing import Literal
 import msgspec
 
 from slmtui.core.chat import Message
-from slmtui.core.events import AnyEvent, Done, Prompted, StopReason, Tokens
-from slmtui.core.measurement import Measurement
+from slmtui.core.events import AnyEvent, Done, MemorySampled, Prompted, StopReason, Tokens
+from slmtui.core.measurement import Measurement, MemorySample, Settings
 from slmtui.core.sampling import Sampling
 from slmtui.engine.protocol import Generate
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import Circumstances, prompt_sha256
 
 Order = Literal["in turn", "together"]
+
+
+EVENT_EVERY_S = 0.025
+"""Seconds between two events, whichever model they are from: each wakes the program, which takes the models' cores."""
+
+
+class _Asked(msgspec.Struct, kw_only=True):
+    """A question under way: what its measurement says besides the worker's figures."""
+
+    request: Generate
+    together: bool
+    raw: bool
+    surroundings: Circumstances
+    began_s: float
+    memory_samples: list[MemorySample] = []
 
 
 class Seat:
@@ -37,12 +53,13 @@ class Seat:
         return self.loaded.facts.template_source is not None
 
     async def ask(
-        self, text: str, sampling: Sampling, *, together: bool = False, raw: bool = False
+        self, text: str, sampling: Sampling, *, others: int = 0, raw: bool = False
     ) -> AsyncGenerator[AnyEvent]:
         """Send one prompt and yield the worker's events; the measurement is on disk before `Done` is yielded.
 
-        A cancelled answer stays in the conversation as far as it came; a failed one leaves no trace. A model
-        without a chat template continues the text instead of answering it, as every model does with `raw`.
+        With `others` that answer at the same time, all share the threads that one would have alone. A cancelled answer
+        stays in the conversation as far as it came; a failed one leaves no trace. A model without a chat template
+        continues the text instead of answering it, as every model does with `raw`.
 
         Raises:
             StoreError: the measurement cannot be written.
@@ -51,9 +68,21 @@ class Seat:
         if sampling.seed is None:
             sampling = msgspec.structs.replace(sampling, seed=random.getrandbits(32))
         turn = [*self.messages, Message("user", text)]
-        request = Generate(prompt=text, sampling=sampling) if raw else Generate(messages=tuple(turn), sampling=sampling)
+        request = Generate(
+            messages=() if raw else tuple(turn),
+            prompt=text if raw else None,
+            sampling=sampling,
+            emit_every_s=EVENT_EVERY_S * (1 + others),
+            threads=max(1, (self.loaded.settings.threads or 1) // (1 + others)) if others else None,
+        )
         pieces: list[str] = []
-        surroundings = await self.loaded.services.circumstances()
+        asked = _Asked(
+            request=request,
+            together=others > 0,
+            raw=raw,
+            surroundings=await self.loaded.services.circumstances(),
+            began_s=time.perf_counter(),
+        )
         async with aclosing(self.loaded.request(request)) as stream:
             async for event in stream:
                 match event:
@@ -64,21 +93,31 @@ class Seat:
                     case Done():
                         if not raw and (pieces or event.reason is not StopReason.CANCELLED):
                             self.messages = [*turn, Message("assistant", "".join(pieces))]
-                        await self._keep(event, sampling, together, surroundings)
+                        await self._keep(event, asked)
+                    case MemorySampled():
+                        asked.memory_samples.append(MemorySample(at_s=event.at_s, memory=event.memory))
                     case _:
                         pass
                 yield event
 
-    async def _keep(self, done: Done, sampling: Sampling, together: bool, surroundings: Circumstances) -> None:
+    async def _keep(self, done: Done, asked: _Asked) -> None:
         if done.timing is None or not done.timing.generated_tokens:
             return
+        wall_s = time.perf_counter() - asked.began_s
         services = self.loaded.services
+        after = await services.circumstances()
         measurement = msgspec.structs.replace(
-            await services.measurement(self.loaded, "chat", done.timing, surroundings),
+            await services.measurement(self.loaded, "chat", done.timing, asked.surroundings),
             reason=done.reason,
-            sampling=sampling,
+            settings=_used(self.loaded.settings, asked.request),
+            sampling=asked.request.sampling,
             prompt_sha256=prompt_sha256(self.prompted.text) if self.prompted else None,
-            together=together,
+            template_sha256=None if asked.raw else self.loaded.facts.template_sha256,
+            together=asked.together,
+            wall_s=wall_s,
+            memory_samples=tuple(asked.memory_samples),
+            load_average_after=after.load_average,
+            temperature_after_c=after.temperature_c,
         )
         await services.keep(measurement)
         self.measurements.append(measurement)
@@ -100,7 +139,7 @@ async def ask_all(
                 async for event in stream:
                     yield seat, event
         return
-    streams = [(seat, seat.ask(text, sampling, together=True, raw=raw)) for seat in seats]
+    streams = [(seat, seat.ask(text, sampling, others=len(seats) - 1, raw=raw)) for seat in seats]
     async with aclosing(_merged(streams)) as merged:
         async for item in merged:
             yield item
@@ -136,3 +175,10 @@ async def _merged(
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
+
+
+def _used(settings: Settings, request: Generate) -> Settings:
+    """The engine's settings while it answered."""
+    if request.threads is None:
+        return settings
+    return msgspec.structs.replace(settings, threads=request.threads, threads_batch=request.threads)

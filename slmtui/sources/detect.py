@@ -34,7 +34,7 @@ class _Reading(Protocol):
 
 def detect_quick(root: Path = Path("/")) -> Machine:
     """What can be told within 30 ms and without starting a process; no graphics, no engines, no notes."""
-    return replace(_quick(root), power=_power(root))
+    return replace(_quick(root), power=power(root))
 
 
 def detect(cache_folder: Path | None, root: Path = Path("/")) -> Machine:
@@ -91,6 +91,11 @@ def hottest(readings: Mapping[str, Sequence[_Reading]]) -> float | None:
     inside = [each for name, each in readings.items() if name.lower().startswith(_CPU_SENSORS)]
     values = [reading.current for sensor in inside for reading in sensor]
     return max((value for value in values if value is not None and low < value < high), default=None)
+
+
+def governor(root: Path = Path("/")) -> str | None:
+    """The processor's frequency governor now; None where there is none, as everywhere but on Linux."""
+    return detect_linux.governor(root) if _system() == "linux" else None
 
 
 def _system() -> str:
@@ -174,8 +179,8 @@ def _with_nvidia(machine: Machine, nvidia: Sequence[Gpu], notes: Sequence[str]) 
     return replace(machine, gpus=tuple(gpus), notes=tuple(remarks))
 
 
-def _power(root: Path) -> str | None:
-    """The words "mains" or "battery 83 %"; None without a battery."""
+def power(root: Path = Path("/")) -> str | None:
+    """Where the machine's power comes from now: "mains" or "battery 83 %"; None without a battery."""
     # Importing psutil takes 15 to 30 ms, so it is left alone where Linux lists no supply at all.
     if _system() == "linux" and not any((root / "sys/class/power_supply").glob("*")):
         return None

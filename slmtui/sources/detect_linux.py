@@ -32,7 +32,7 @@ def quick(root: Path = Path("/")) -> Machine:
         memory=memory(root),
         system=system_words(root),
         product=_board(root),
-        governor=_governor(root),
+        governor=governor(root),
     )
 
 
@@ -161,7 +161,8 @@ def _kib(meminfo: str, key: str) -> int | None:
     return None if kib is None else kib * 1024
 
 
-def _governor(root: Path) -> str | None:
+def governor(root: Path = Path("/")) -> str | None:
+    """Frequency governor of the cores, several with commas; None without frequency control."""
     policies = (root / "sys/devices/system/cpu/cpufreq").glob("policy*/scaling_governor")
     found = {text for path in policies if (text := read_text(path))}
     return ", ".join(sorted(found)) or None

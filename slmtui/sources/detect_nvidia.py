@@ -8,6 +8,7 @@ from types import ModuleType
 from msgspec.structs import replace
 
 from slmtui.core.machine import Gpu
+from slmtui.core.nvml import ask, slices
 from slmtui.core.text import one_line
 
 Found = tuple[tuple[Gpu, ...], tuple[str, ...]]
@@ -35,7 +36,7 @@ def nvidia_gpus(visible: str | None = None, nvml: ModuleType | None = None) -> F
     except nvml.NVMLError as error:
         return (), _broken_driver(nvml, error)
     finally:
-        _ask(nvml, "nvmlShutdown")
+        ask(nvml, "nvmlShutdown")
     return gpus, notes + _hidden(visible) if gpus else notes
 
 
@@ -49,13 +50,13 @@ def _all(nvml: ModuleType) -> Found:
         except nvml.NVMLError as error:
             notes.append(f"NVIDIA GPU {number} does not answer ({error}): look at the system log, or restart.")
             continue
-        slices = _slices(nvml, handle)
+        parts = slices(nvml, handle)
         whole = _gpu(nvml, handle, Gpu(index=len(gpus), name="", vendor="NVIDIA", driver=driver, source="NVML"))
-        if slices is None:
+        if parts is None:
             gpus.append(whole)
             continue
-        notes.append(_divided(whole.name, len(slices)))
-        for part in slices:
+        notes.append(_divided(whole.name, len(parts)))
+        for part in parts:
             gpus.append(_gpu(nvml, part, replace(whole, index=len(gpus), source="NVML (MIG slice)")))
     return tuple(gpus), tuple(notes)
 
@@ -71,7 +72,7 @@ def _gpu(nvml: ModuleType, handle: object, known: Gpu) -> Gpu:
     except nvml.NVMLError as error:
         # Chips with one memory for CPU and GPU (GB10, Jetson) have no figure of their own to give.
         unified = error.value == nvml.NVML_ERROR_NOT_SUPPORTED
-    capability = _ask(nvml, "nvmlDeviceGetCudaComputeCapability", handle)
+    capability = ask(nvml, "nvmlDeviceGetCudaComputeCapability", handle)
     return replace(
         known,
         name=_words(nvml, "nvmlDeviceGetName", handle) or known.name or "NVIDIA GPU",
@@ -84,28 +85,8 @@ def _gpu(nvml: ModuleType, handle: object, known: Gpu) -> Gpu:
     )
 
 
-def _slices(nvml: ModuleType, handle: object) -> list[object] | None:
-    """Handles of the slices of a processor in MIG mode; None where it isn't divided."""
-    mode = _ask(nvml, "nvmlDeviceGetMigMode", handle)
-    if not isinstance(mode, tuple | list) or mode[0] != 1:
-        return None
-    most = _ask(nvml, "nvmlDeviceGetMaxMigDeviceCount", handle)
-    numbers = range(most if isinstance(most, int) else 0)
-    slices = (_ask(nvml, "nvmlDeviceGetMigDeviceHandleByIndex", handle, number) for number in numbers)
-    return [part for part in slices if part is not None]
-
-
-def _ask(nvml: ModuleType, function: str, *args: object) -> object | None:
-    """The function's answer; None where the driver has none."""
-    try:
-        answer: object = getattr(nvml, function)(*args)
-    except nvml.NVMLError:
-        return None
-    return answer
-
-
 def _words(nvml: ModuleType, function: str, *args: object) -> str | None:
-    answer = _ask(nvml, function, *args)
+    answer = ask(nvml, function, *args)
     return one_line(answer) or None if isinstance(answer, str) else None
 
 

@@ -6,11 +6,9 @@ killing this process loses at most the running repetition.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +19,10 @@ import msgspec
 from slmtui.core.measurement import Environment, Measurement, Session
 from slmtui.core.results import cell_results
 from slmtui.core.text import one_line
-from slmtui.sources.store_schema import BUSY_S, StoreError, explained, prepare
+from slmtui.sources.store_file import StoreFile, insert_measurement
+from slmtui.sources.store_imports import ImportTable
+from slmtui.sources.store_plans import PlanTable
+from slmtui.sources.store_schema import StoreError
 
 __all__ = ["Store", "StoreError"]
 
@@ -34,11 +35,12 @@ class Store:
     A session costs nothing until its first measurement: only that writes its row.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, file: StoreFile) -> None:
+        self.path = file.path
         """The database file; None when it lives in memory and ends with the program."""
-        self._connection: sqlite3.Connection | None = connection
-        self._lock = threading.RLock()
+        self.plans = PlanTable(file)
+        self.imports = ImportTable(file)
+        self._file = file
         self._running: dict[str, Session] = {}
 
     @classmethod
@@ -48,31 +50,12 @@ class Store:
         Raises:
             StoreError: it can't be made or opened, is no database of slmtui, or was made by a newer slmtui.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"can't make the folder {path.parent}: {error.strerror}; "
-                "set SLMTUI_HOME to a folder that you can write to"
-            ) from error
-        return cls._prepared(str(path), path)
+        return cls(StoreFile.open(path))
 
     @classmethod
     def in_memory(cls) -> Store:
         """A store that ends with the program, for when the disk can't be written."""
-        return cls._prepared(":memory:", None)
-
-    @classmethod
-    def _prepared(cls, name: str, path: Path | None) -> Store:
-        connection: sqlite3.Connection | None = None
-        try:
-            connection = sqlite3.connect(name, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-            prepare(connection, path)
-        except (sqlite3.Error, StoreError) as error:
-            if connection is not None:
-                connection.close()
-            raise explained(error, path) from error
-        return cls(connection, path)
+        return cls(StoreFile.in_memory())
 
     def start_session(self, environment: Environment) -> Session:
         """Begin a session, whose row is written with its first measurement.
@@ -81,7 +64,7 @@ class Store:
             StoreError: the store can only be read, so measuring would be in vain.
         """
         now = datetime.now(UTC)
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             # SQLite opens a read-only file without complaint; only a statement that may write asks.
             connection.execute("DELETE FROM session WHERE id = ''")
             while True:
@@ -95,9 +78,16 @@ class Store:
 
     def end_session(self, session_id: str) -> None:
         """Note that the session has ended; one without measurements leaves nothing behind."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute("UPDATE session SET ended_at = ? WHERE id = ?", (_iso(datetime.now(UTC)), session_id))
             self._running.pop(session_id, None)
+
+    def reopen_session(self, session_id: str) -> Session | None:
+        """Let a session that has ended go on; None when there is none that holds a measurement."""
+        with self._file.writing() as connection:
+            connection.execute("UPDATE session SET ended_at = NULL WHERE id = ?", (session_id,))
+            rows = connection.execute(f"{_SESSIONS} WHERE id = ?", (session_id,)).fetchall()
+            return self._described(connection, rows)[0] if rows else None
 
     def rename_session(self, session_id: str, name: str) -> None:
         """Give the session a name; control characters in it are dropped.
@@ -106,7 +96,7 @@ class Store:
             StoreError: there is no such session.
         """
         name = one_line(name)
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             changed = connection.execute("UPDATE session SET name = ? WHERE id = ?", (name, session_id))
             running = self._running.get(session_id)
             if changed.rowcount == 0 and running is None:
@@ -115,12 +105,13 @@ class Store:
                 self._running[session_id] = msgspec.structs.replace(running, name=name)
 
     def delete_session(self, session_id: str) -> None:
-        """Delete the session with all its measurements.
+        """Delete the session with all its measurements and plans.
 
         Raises:
             StoreError: there is no such session.
         """
-        with self._writing() as connection:
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM plan WHERE session = ?", (session_id,))
             deleted = connection.execute("DELETE FROM session WHERE id = ?", (session_id,))
             if deleted.rowcount == 0 and session_id not in self._running:
                 raise _no_session(session_id)
@@ -129,11 +120,11 @@ class Store:
         """Write one repetition; it is on disk when this returns.
 
         Raises:
-            StoreError: the disk is full or can't be written, or nobody started the session. What was written
-                before is safe, and the same measurement may be added again once there is room.
+            StoreError: the disk is full or can't be written, nobody started the session, or its plan has this
+                repetition of this cell already. What was written before is safe, and a measurement that found no
+                room may be added again once there is some.
         """
-        record = msgspec.json.encode(measurement).decode()
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             running = self._running.get(measurement.session)
             if running is not None:
                 environment = msgspec.json.encode(running.environment).decode()
@@ -144,26 +135,11 @@ class Store:
                 )
             elif not _exists(connection, measurement.session):
                 raise _no_session(measurement.session)
-            connection.execute(
-                "INSERT INTO measurement"
-                " (id, session, kind, model, measured_at, cell, repetition, together, record)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    measurement.id,
-                    measurement.session,
-                    measurement.kind,
-                    measurement.model,
-                    measurement.measured_at,
-                    measurement.cell,
-                    measurement.repetition,
-                    measurement.together,
-                    record,
-                ),
-            )
+            insert_measurement(connection, measurement)
 
     def sessions(self) -> tuple[Session, ...]:
         """All sessions that hold a measurement, newest first, with their counts and models."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute(f"{_SESSIONS} ORDER BY started_at DESC, id DESC").fetchall()
             return self._described(connection, rows)
 
@@ -174,7 +150,7 @@ class Store:
             StoreError: there is none, or more than one begins so.
         """
         wanted = id_or_prefix.strip().lower()
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             if wanted == "latest":
                 query = f"{_SESSIONS} ORDER BY started_at DESC, id DESC LIMIT 1"
                 rows = connection.execute(query).fetchall()
@@ -190,23 +166,28 @@ class Store:
 
     def measurements(self, session_id: str) -> tuple[Measurement, ...]:
         """The session's repetitions in the order in which they were measured; none for an unknown session."""
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             rows = connection.execute("SELECT record FROM measurement WHERE session = ? ORDER BY seq", (session_id,))
-            return tuple(self._measurement(record) for (record,) in rows)
+            return tuple(self._file.decoded(record, Measurement) for (record,) in rows)
 
     def latest_speed(self) -> dict[str, tuple[float | None, float | None]]:
-        """Median prefill and decode speed (tokens per second) of each model's most recent benchmark cell.
+        """Median prefill and decode speed (tokens per second) of each model's most recent benchmark.
 
-        Cells that ran together with other models do not count: they say little about the model alone.
+        Of a plan it is the cell that it measured first: the usual one, where others are deeper or on fewer threads.
+        Cells that ran together with other models do not count, since they say little about the model alone; nor do
+        imported ones, which may come from another machine.
         """
-        newest = "SELECT MAX(seq) AS seq FROM measurement WHERE kind = 'bench' AND NOT together GROUP BY model"
+        alone = "kind = 'bench' AND NOT together AND source = ''"
         query = (
-            f"SELECT m.record FROM measurement AS m JOIN measurement AS n ON n.seq IN ({newest})"
-            " AND m.model = n.model AND m.session = n.session AND m.cell = n.cell"
-            " WHERE m.kind = 'bench' AND NOT m.together ORDER BY m.seq"
+            f"WITH own AS (SELECT * FROM measurement WHERE {alone}),"
+            " newest AS (SELECT * FROM own WHERE seq IN (SELECT MAX(seq) FROM own GROUP BY model)),"
+            " chosen AS (SELECT n.model, n.session, n.plan, CASE n.plan WHEN '' THEN n.cell ELSE (SELECT o.cell"
+            " FROM own AS o WHERE o.plan = n.plan AND o.model = n.model ORDER BY o.seq LIMIT 1) END AS cell"
+            " FROM newest AS n)"
+            " SELECT record FROM own JOIN chosen USING (model, session, plan, cell) ORDER BY seq"
         )
-        with self._reading() as connection:
-            found = [self._measurement(record) for (record,) in connection.execute(query)]
+        with self._file.reading() as connection:
+            found = [self._file.decoded(record, Measurement) for (record,) in connection.execute(query)]
         return {
             result.model: (
                 result.prefill_tps.median if result.prefill_tps else None,
@@ -217,10 +198,7 @@ class Store:
 
     def close(self) -> None:
         """Close the database; a second call does nothing."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -229,28 +207,6 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            if self._connection is None:
-                raise StoreError("the store of measurements is closed; start slmtui again")
-            try:
-                yield self._connection
-            except sqlite3.Error as error:
-                raise explained(error, self.path) from error
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
 
     def _described(self, connection: sqlite3.Connection, rows: Sequence[tuple[str, ...]]) -> tuple[Session, ...]:
         models: dict[str, list[str]] = {}
@@ -270,29 +226,11 @@ class Store:
                 started_at=started_at,
                 ended_at=ended_at,
                 name=name,
-                environment=self._environment(environment),
+                environment=self._file.decoded(environment, Environment),
                 measurements=counts.get(identity, 0),
                 models=tuple(models.get(identity, ())),
             )
             for identity, started_at, ended_at, name, environment in rows
-        )
-
-    def _environment(self, document: str) -> Environment:
-        try:
-            return msgspec.json.decode(document, type=Environment)
-        except msgspec.DecodeError as error:
-            raise self._unreadable(error) from error
-
-    def _measurement(self, record: str) -> Measurement:
-        try:
-            return msgspec.json.decode(record, type=Measurement)
-        except msgspec.DecodeError as error:
-            raise self._unreadable(error) from error
-
-    def _unreadable(self, error: msgspec.DecodeError) -> StoreError:
-        return StoreError(
-            f"a record in {self.path or 'memory'} can't be read ({error}); another version of slmtui may "
-            "have written it: update slmtui, or move the file away and slmtui makes a new one"
         )
 
 

@@ -41,6 +41,31 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX measurement_by_session ON measurement (session, model, cell)",
         "CREATE INDEX measurement_by_model ON measurement (kind, model)",
     ),
+    (
+        "ALTER TABLE measurement ADD COLUMN plan TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE measurement ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+        "CREATE UNIQUE INDEX measurement_once ON measurement (plan, cell, repetition) WHERE plan <> ''",
+        """
+        CREATE TABLE plan (
+            id TEXT PRIMARY KEY,
+            session TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            document TEXT NOT NULL,
+            ended TEXT CHECK (ended IN ('done', 'dropped')),
+            owner_pid INTEGER,
+            owner_started_s REAL
+        )
+        """,
+        """
+        CREATE TABLE plan_cell (
+            plan TEXT NOT NULL REFERENCES plan (id) ON DELETE CASCADE,
+            cell TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('failed', 'skipped')),
+            reason TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (plan, cell)
+        )
+        """,
+    ),
 )
 """Step n (from 0) brings a database from version n to n + 1. A released step is never edited: add another."""
 
@@ -103,6 +128,8 @@ def explained(error: sqlite3.Error | StoreError, path: Path | None) -> StoreErro
             why = f"{shown} is damaged; {move} (`sqlite3 {shown} .recover` saves what can be read)"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             why = f"another program has held {shown} for over {BUSY_S:g} s; end it and try again"
+        case sqlite3.SQLITE_CONSTRAINT:
+            why = f"this is in {shown} already, so it was not written a second time"
         case sqlite3.SQLITE_IOERR:
             why = f"reading or writing {shown} failed; check the disk, or set SLMTUI_HOME to another folder"
         case _:

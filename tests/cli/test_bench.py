@@ -83,3 +83,43 @@ def test_a_model_that_cannot_be_measured_does_not_take_the_others_with_it() -> N
     assert done.returncode == 1
     assert {row["model"] for row in json.loads(done.stdout)} == {"pocket-2m:Q8_0"}
     assert "stories260K.greedy" in done.stderr
+
+
+def test_lists_are_combined_and_each_combination_is_a_cell() -> None:
+    lists = ("-p", "8,16", "-n", "0", "-d", "0,32", "-t", "1,2", "-ctk", "f16,q8_0", "-fa", "on", "-ub", "128")
+    document = json.loads(run("bench", "pocket-2m", *lists, "-r", "2", "--dry-run", "--json").stdout)
+    assert len(document["cells"]) == document["repetitions"] / 2 == 16
+    assert document["cells"][0]["test"] == "pp8"
+    assert document["cells"][-1]["label"] == "pp16 @ d32 · 2 threads · micro-batch 128 · keys q8_0 · flash attention on"
+    assert document["will_not_fit"] == []
+    assert document["seconds"] is None
+    assert "nothing was measured here before with Pocket 2M Q8_0" in document["basis"]
+
+
+def test_a_dry_run_runs_nothing() -> None:
+    done = run("bench", "pocket-2m", "--preset", "survey", "--dry-run")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "survey: 1 cell, 5 repetitions",
+        "  Pocket 2M Q8_0  pp50+tg50 · context 2,048",
+        "expected: time not known yet: nothing was measured here before with Pocket 2M Q8_0",
+    ]
+    assert json.loads(run("sessions", "--json").stdout) == []
+
+
+def test_the_plan_before_it_runs_and_the_selfcheck_after() -> None:
+    done = run("bench", "pocket-2m", "-pg", "16,8", "-pg", "8,4", "-r", "2", "-t", "1", "--selfcheck", "--delay", "0.1")
+    assert done.returncode == 0
+    assert done.stderr.startswith("standard: 2 cells, 4 repetitions, time not known yet")
+    check = [line.split() for line in done.stdout.splitlines() if "%" in line and line.startswith("Pocket")]
+    assert [line[3] for line in check] == ["pp16+tg8", "pp8+tg4"]
+    for line in check:
+        assert abs(float(line[5])) < 100, "our prefill beside the engine's"
+        assert abs(float(line[7])) < 100, "our decode beside the engine's"
+    again = run("bench", "pocket-2m", "-p", "16", "-n", "8", "-t", "1", "--dry-run")
+    assert "from earlier measurements on this machine" in again.stdout
+
+
+def test_together_is_marked() -> None:
+    rows = json.loads(run("bench", "pocket-2m", STORY, *FAST, "--together", "--json").stdout)
+    assert {row["together"] for row in rows} == {True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from slmtui.sources.store import Store
 from tests.cli.program import run
 from tests.samples import ENVIRONMENT, full_measurement
 
-COMMANDS = ("hardware", "models", "chat", "bench", "sessions", "export", "doctor")
+COMMANDS = ("hardware", "models", "chat", "bench", "sessions", "export", "import", "doctor")
 
 
 @pytest.fixture
@@ -55,7 +56,11 @@ def test_hardware_says_what_the_system_says() -> None:
     done = run("hardware")
     assert (done.returncode, done.stderr) == (0, "")
     assert "llama.cpp" in done.stdout
+    assert re.search(r"^Memory bandwidth +[\d.]+ GB/s read by \d+ threads?$", done.stdout, re.MULTILINE)
+    assert re.search(r"^Matrix multiply +f16 [\d,]+ · q8_0 [\d,]+ · q4_K [\d,]+ ", done.stdout, re.MULTILINE)
     machine = json.loads(run("hardware", "--json").stdout)
+    assert machine["ceiling"]["read_bytes_per_s"] > 0
+    assert {"f16", "q8_0", "q4_K"} <= {rate["type"] for rate in machine["ceiling"]["matmul"]}
     assert 0 < machine["memory"]["total_bytes"] <= psutil.virtual_memory().total
     assert 1 <= machine["cpu"]["physical_cores"] <= machine["cpu"]["logical_cores"] <= (os.cpu_count() or 1)
     assert machine["engines"][0]["name"] == "llama.cpp"

@@ -55,3 +55,11 @@ def test_parts_are_summed_by_kind() -> None:
     assert total_bytes(parts, "weights") == 12
     assert total_bytes(parts, "KV cache") == 0
     assert total_bytes(()) == 0
+
+
+def test_the_larger_of_each_figure() -> None:
+    first = ProcessMemory(rss_bytes=5, pss_bytes=1, gpu_bytes=0)
+    second = ProcessMemory(rss_bytes=4, pss_bytes=3, uss_bytes=2)
+    both = ProcessMemory(rss_bytes=5, pss_bytes=3, uss_bytes=2, gpu_bytes=0)
+    assert first.at_least(second) == second.at_least(first) == both
+    assert ProcessMemory().at_least(ProcessMemory()) == ProcessMemory()

@@ -38,6 +38,12 @@ def test_prefill_speed_follows_progress() -> None:
     assert live.ttft_s is None
 
 
+def test_filling_a_depth_is_no_prefill() -> None:
+    live = after(Prefilled(done=4096, total=8192, elapsed_s=2.0, filling=True))
+    assert live == Live()
+    assert live.after(Prefilled(done=64, total=64, elapsed_s=0.5)).prefill_tps == 128
+
+
 def test_the_first_token_belongs_to_prefill() -> None:
     first = after(Tokens(text="a", count=1, at_s=(0.2,)))
     assert first.ttft_s == 0.2

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from slmtui.core.events import StopReason
+from slmtui.core.bench_rows import bench_rows
+from slmtui.core.events import Energy, StopReason
 from slmtui.core.machine import Cpu, Gpu, Machine
-from slmtui.core.measurement import Settings
-from slmtui.core.results import bench_rows, cell_results, memory_by_kind, shape_label
+from slmtui.core.measurement import Averages, Environment, Settings
+from slmtui.core.results import cell_results, memory_by_kind, shape_label
+from slmtui.core.rows import COLUMNS
 from slmtui.core.stats import summarize
-from tests.samples import full_measurement, measurement, timing
+from tests.samples import FULL_ENVIRONMENT, full_measurement, measurement, timing
 
 MACHINE = Machine(cpu=Cpu(name="Testium 9000"), gpus=(Gpu(index=0, name="Graphium", vendor="unknown"),))
+ENVIRONMENT = Environment(slmtui="0.1.0", python="3.11.7", machine=MACHINE)
 
 
 def test_repetitions_of_a_cell_are_summarized() -> None:
@@ -55,7 +58,7 @@ def test_answers_of_a_chat_are_one_cell_whatever_their_length() -> None:
     assert result.ttft_s is not None
     assert result.ttft_s.n == 3
     assert result.process_bytes == 31_000_000
-    assert bench_rows([result], MACHINE) == []
+    assert bench_rows([result], ENVIRONMENT) == []
 
 
 def test_rows_are_llama_benchs() -> None:
@@ -63,7 +66,7 @@ def test_rows_are_llama_benchs() -> None:
     repeated = [
         full_measurement(n, kind="bench", timing=timing(s, s, depth=16, ttft_s=s)) for n, s in enumerate(seconds)
     ]
-    prefill, decode = bench_rows(cell_results(repeated), MACHINE)
+    prefill, decode = bench_rows(cell_results(repeated), ENVIRONMENT)
     assert (prefill["n_prompt"], prefill["n_gen"], prefill["n_depth"]) == (512, 0, 16)
     assert (decode["n_prompt"], decode["n_gen"], decode["n_depth"]) == (0, 128, 16)
     for row, tokens in ((prefill, 512), (decode, 128)):
@@ -93,13 +96,13 @@ def test_rows_are_llama_benchs() -> None:
 def test_a_phase_that_was_not_measured_has_no_row() -> None:
     prefill_only = measurement(timing=timing(0.25, None, decode_steps=0, generated_tokens=0))
     decode_only = measurement(timing=timing(None, 0.5, prompt_tokens=0))
-    (prefill,) = bench_rows(cell_results([prefill_only]), Machine())
-    (decode,) = bench_rows(cell_results([decode_only]), Machine())
+    (prefill,) = bench_rows(cell_results([prefill_only]), ENVIRONMENT)
+    (decode,) = bench_rows(cell_results([decode_only]), ENVIRONMENT)
     assert (prefill["n_prompt"], decode["n_gen"]) == (512, 128)
 
 
 def test_what_is_not_known_is_none() -> None:
-    row = bench_rows(cell_results([measurement()]), Machine())[0]
+    row = bench_rows(cell_results([measurement()]), Environment(slmtui="0.1.0", python="3.11.7"))[0]
     unknown = ("cpu_info", "backends", "model_type", "flash_attn", "file_sha256", "weights_bytes", "ttft_s")
     assert {row[name] for name in unknown} == {None}
 
@@ -108,7 +111,7 @@ def test_one_noisy_phase_makes_the_cell_noisy_and_only_its_row() -> None:
     spread = [measurement(n, timing=timing(0.25, 0.5 + 0.2 * n)) for n in range(3)]
     (result,) = cell_results(spread)
     assert result.noisy
-    assert [row["noisy"] for row in bench_rows([result], MACHINE)] == [False, True]
+    assert [row["noisy"] for row in bench_rows([result], ENVIRONMENT)] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -128,3 +131,58 @@ def test_memory_by_kind_sums_devices_and_leaves_the_rest_unknown() -> None:
     parts = full_measurement().engine_memory
     assert memory_by_kind(parts)["kv_cache_bytes"] == 4_000_000
     assert set(memory_by_kind(()).values()) == {None}
+
+
+def test_a_bench_row_says_where_its_figures_come_from() -> None:
+    repeated = [full_measurement(n, kind="bench", plan="0123abcd", load_average=1.0 + n) for n in range(3)]
+    prefill, decode = bench_rows(cell_results(repeated), FULL_ENVIRONMENT)
+    for row in (prefill, decode):
+        assert (row["slmtui_version"], row["python_version"], row["system"]) == ("0.1.0", "3.11.7", "Linux 6")
+        assert (row["instruction_sets"], row["gpu_driver"]) == ("AVX2; FMA", "580.12")
+        assert (row["plan"], row["preset"], row["cool_down_s"]) == ("0123abcd", "standard", 2.0)
+        assert (row["flash_attn"], row["flash_attn_used"]) == (-1, True)
+        assert (row["load_average"], row["temperature_c"], row["temperature_after_c"]) == (1.0, 51.5, 54.5)
+        assert row["ceiling_read_bytes_per_s"] == 2e10
+        assert row["process_peak_pss_bytes"] == 33_000_000
+        assert (row["energy_meter"], row["decode_j_per_token"]) == ("RAPL package-0", 12 / 128)
+        assert row["overhead_s"] == pytest.approx(0.105)
+        assert (row["power"], row["governor"]) == ("battery 83 %", "powersave")
+
+
+def test_every_column_that_holds_for_a_cell_is_in_a_bench_row() -> None:
+    (row, _) = bench_rows(cell_results([full_measurement(kind="bench")]), FULL_ENVIRONMENT)
+    assert {column.name for column in COLUMNS if column.of_cell} <= set(row)
+
+
+def test_decode_after_a_prompt_is_deeper_and_a_cell_of_its_own() -> None:
+    apart, after = measurement(0), measurement(1, after_prompt=True)
+    first, second = cell_results([apart, after])
+    assert (first.shape, second.shape) == ("pp512 tg128", "pp512+tg128")
+    prefill, decode = bench_rows([second], ENVIRONMENT)
+    assert (prefill["n_depth"], decode["n_depth"]) == (0, 512)
+
+
+def test_another_programs_average_is_the_centre_and_its_deviation_the_spread() -> None:
+    averages = Averages(mean_tps=2048.5, sd_tps=12.0, sd_s=0.004, repetitions=5)
+    mean = measurement(
+        timing=timing(0.25, None, decode_steps=0), averaged=True, averages=averages, source="llama-bench"
+    )
+    (result,) = cell_results([mean])
+    assert result.averaged
+    assert result.source == "llama-bench"
+    assert result.prefill_tps is not None
+    assert (result.prefill_tps.mean, result.prefill_tps.median, result.prefill_tps.sd) == (2048.5, 2048.5, 12.0)
+    assert (result.prefill_tps.n, result.noisy, result.decode_tps) == (5, False, None)
+
+
+def test_a_cell_has_the_median_of_energy_and_the_largest_of_memory() -> None:
+    energies = (6.0, 5.0, 9.0)
+    (result,) = cell_results(
+        [
+            full_measurement(n, kind="bench", timing=timing(energy=Energy(meter="RAPL", prefill_j=j, decode_j=None)))
+            for n, j in enumerate(energies)
+        ]
+    )
+    assert (result.energy_meter, result.prefill_j_per_token) == ("RAPL", 6.0 / 512)
+    assert result.decode_j_per_token is None
+    assert (result.peak_uss_bytes, result.peak_gpu_bytes) == (28_000_000, 13_000_000)

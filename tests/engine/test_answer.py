@@ -6,7 +6,8 @@ import pytest
 
 from slmtui.core.events import AnyEvent, Tokens
 from slmtui.core.stopping import StopMatcher
-from slmtui.engine.answer import EMIT_EVERY_S, AnswerWriter
+from slmtui.engine.answer import AnswerWriter
+from slmtui.engine.protocol import EMIT_EVERY_S
 
 
 class Paper:

@@ -64,10 +64,38 @@ def test_errors_are_said_once_and_without_function_names() -> None:
     assert log.errors() == ""
 
 
-def test_devices_begin_with_what_every_build_has() -> None:
-    found = llama_library.devices()
-    assert any(kind == "CPU" for _, kind, _ in found)
-    assert all(name and words for name, _, words in found)
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("flash_attn            = enabled", True),
+        ("flash_attn            = disabled", False),
+        ("flash_attn            = auto\nresolve_fused_ops: Flash Attention enabled", True),
+        ("flash_attn            = auto\nresolve_fused_ops: Flash Attention not supported, set to disabled", False),
+        ("flash_attn            = auto", None),
+        ("flash_attn = auto\nresolve_fused_ops: Flash Attention enabled\nllama_context: flash_attn = disabled", False),
+        ("causal_attn           = 1", None),
+    ],
+)
+def test_whether_flash_attention_is_used(said: str, expected: bool | None) -> None:
+    log = log_of(f"llama_kv_cache:        CPU KV buffer size =     0.00 MiB\nllama_context: {said}")
+    assert log.flash_attention() is expected
+
+
+def test_a_model_without_attention_uses_no_flash_attention() -> None:
+    assert (
+        log_of("llama_context: flash_attn = auto\nresolve_fused_ops: Flash Attention enabled").flash_attention() is None
+    )
+
+
+def test_offloaded_layers() -> None:
+    assert log_of(GPU_LOAD).offloaded_layers() == 25
+    assert log_of("load_tensors: offloaded 3/25 layers to GPU").offloaded_layers() == 3
+    assert log_of("nothing").offloaded_layers() == 0
+
+
+def test_compressor_states_count_as_recurrent() -> None:
+    (part,) = log_of("llama_dsv4_comp_state:      CUDA0 DSV4 csa state buffer size =     2.50 MiB").memory()
+    assert part == MemoryPart("recurrent state", "CUDA0", round(2.5 * MIB))
 
 
 def test_the_builds_own_words() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from itertools import pairwise
 
 import msgspec
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from slmtui.core.events import FailureKind, Prefilled, Repeated, StopReason, Timing, Tokens
-from slmtui.engine.client import WorkerClient
+from slmtui.engine.client import WorkerClient, cancelled
 from slmtui.engine.protocol import Load, Measure
 from tests.engine.support import STORY, done, failed, loaded, of, prompted, run, tell
 
@@ -36,8 +37,11 @@ async def repetitions(client: WorkerClient, request: Measure) -> list[Timing]:
 
 def assert_consistent(timing: Timing, accepted_s: float) -> None:
     """Every clock that ran is positive and the parts are not longer than the whole."""
-    for seconds in (timing.prefill_s, timing.ttft_s, timing.decode_s):
+    for seconds in (timing.depth_s, timing.prefill_s, timing.ttft_s, timing.decode_s):
         assert seconds is None or 0 < seconds < accepted_s
+    for ours, counted in ((timing.prefill_s, timing.engine_prefill_s), (timing.decode_s, timing.engine_decode_s)):
+        assert (ours is None) == (counted is None)
+        assert ours is None or counted is None or 0 < counted <= ours
     assert all(earlier < later for earlier, later in pairwise(timing.token_at_s))
     if timing.token_at_s and timing.decode_s is not None:
         steps = timing.token_at_s[-1] - timing.token_at_s[0]
@@ -58,6 +62,7 @@ async def test_counts_and_clocks(story: WorkerClient, prompt: int, generated: in
     assert timing.decode_steps == len(timing.token_at_s) == generated
     assert (timing.prefill_s is None) == (timing.ttft_s is None) == (timing.prefill_tps is None) == (prompt == 0)
     assert (timing.decode_s is None) == (timing.decode_tps is None) == (generated == 0)
+    assert (timing.depth_s is None) == (depth == 0)
     if timing.prefill_s is not None and timing.ttft_s is not None:
         assert timing.prefill_s <= timing.ttft_s
         assert timing.prefill_tps == pytest.approx(prompt / timing.prefill_s)
@@ -145,3 +150,67 @@ async def test_prefill_is_not_faster_than_the_clock_outside(story: WorkerClient)
     outside_s = time.perf_counter() - started
     inside_s = sum((timing.prefill_s or 0) + (timing.decode_s or 0) for timing in timings)
     assert 0.5 * outside_s < inside_s < outside_s
+
+
+async def test_the_engines_own_counters_agree_with_our_clocks(story: WorkerClient) -> None:
+    """What is between them is Python's share: a hundredth of prefill, some of each decode step of so small a model."""
+    timings = await repetitions(story, Measure(prompt_tokens=1000, generated_tokens=400, repetitions=5))
+    for ours, counted, share in (("prefill_s", "engine_prefill_s", 0.95), ("decode_s", "engine_decode_s", 0.7)):
+        ratios = [getattr(timing, counted) / getattr(timing, ours) for timing in timings]
+        assert share < max(ratios) <= 1
+
+
+async def test_a_chat_has_the_engines_counters_too(story: WorkerClient) -> None:
+    timing = done(await run(story, tell("Lily saw a dog. " * 60, 100, ignore_end=True)), StopReason.LIMIT).timing
+    assert timing is not None
+    assert timing.prefill_s is not None
+    assert timing.decode_s is not None
+    assert timing.engine_prefill_s is not None
+    assert timing.engine_decode_s is not None
+    assert 0.5 * timing.prefill_s < timing.engine_prefill_s <= timing.prefill_s
+    assert 0.4 * timing.decode_s < timing.engine_decode_s < timing.decode_s
+    (only,) = [done(await run(story, tell("Once", 1)), StopReason.LIMIT).timing]
+    assert only is not None
+    assert only.engine_decode_s is None, "one token has no decode step"
+
+
+async def test_decode_after_the_prompt_needs_room_for_both(story: WorkerClient) -> None:
+    shape = Measure(prompt_tokens=1500, generated_tokens=500, depth=48, after_prompt=True)
+    (timing,) = await repetitions(story, shape)
+    assert (timing.depth, timing.prompt_tokens, timing.decode_steps) == (48, 1500, 500)
+    more = msgspec.structs.replace(shape, generated_tokens=501)
+    assert "2,049" in failed(await run(story, more), FailureKind.CONTEXT_FULL).message
+    assert len(await repetitions(story, msgspec.structs.replace(more, after_prompt=False))) == 1
+
+
+async def test_decode_after_a_long_prompt_is_as_slow_as_at_that_depth(story: WorkerClient) -> None:
+    shape = Measure(prompt_tokens=1900, generated_tokens=100, repetitions=3)
+    before = await repetitions(story, shape)
+    after = await repetitions(story, msgspec.structs.replace(shape, after_prompt=True))
+    fastest = [min(timing.decode_s or math.inf for timing in timings) for timings in (before, after)]
+    assert fastest[1] > 1.3 * fastest[0]
+
+
+async def test_filling_a_depth_is_told_apart_and_timed(story: WorkerClient) -> None:
+    events = await run(story, Measure(prompt_tokens=100, generated_tokens=3, depth=1800))
+    told = of(events, Prefilled)
+    filling = [event for event in told if event.filling]
+    assert told[: len(filling)] == filling
+    assert [(event.done, event.total) for event in filling] == [(512, 1800), (1024, 1800), (1536, 1800), (1800, 1800)]
+    assert [(event.done, event.total) for event in told[len(filling) :]] == [(100, 100)]
+    (timing,) = [one.timing for one in of(events, Repeated)]
+    assert timing.depth_s is not None
+    assert timing.prefill_s is not None
+    assert timing.depth_s >= filling[-1].elapsed_s
+    assert timing.depth_s > timing.prefill_s, "1,800 tokens take longer than 100"
+
+
+async def test_filling_a_depth_can_be_stopped(story: WorkerClient) -> None:
+    async with aclosing(
+        story.request(Measure(prompt_tokens=64, generated_tokens=64, depth=1900, repetitions=50))
+    ) as stream:
+        async for event in stream:
+            if isinstance(event, Prefilled) and event.filling:
+                await story.cancel()
+    assert cancelled(event)
+    assert prompted(await run(story, tell("Once upon a time", 4))).cached_tokens == 0

@@ -1,10 +1,8 @@
-"""Memory: what the engine says it took, what the system says the worker took, what a dry run foretells."""
+"""Memory and facts of a load: what a dry run foretells, what is refused, what the header says."""
 
 from __future__ import annotations
 
-import os
-import sys
-import time
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -16,20 +14,16 @@ from slmtui.core.events import (
     Loaded,
     Loading,
     MemoryPart,
-    MemorySampled,
-    ProcessMemory,
     StopReason,
     total_bytes,
 )
-from slmtui.engine import gauge
 from slmtui.engine.protocol import Load
 from tests.engine.conftest import Build
 from tests.engine.gguf_files import Q4_0, Gguf, Tensor
-from tests.engine.support import F16, Q4_K_M, Q8_0, STORY, done, failed, loaded, of, run, slow_to_load, tell, worker
+from tests.engine.support import F16, Q4_K_M, Q8_0, STORY, done, failed, loaded, of, run, tell, worker
 
 LOG_ROUNDING_BYTES = 0.01 * 1024**2
 F16_BYTES, Q8_0_BYTES = 2.0, 34 / 32
-linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def kv_bytes(layers: int, kv_heads: int, head_size: int, context: int, element_bytes: float = F16_BYTES) -> float:
@@ -117,6 +111,10 @@ async def test_facts_of_a_bundled_model(tmp_path: Path) -> None:
     assert (facts.vocabulary, facts.trained_context, facts.context) == (2048, 512, 512)
     assert facts.parameters == 5_246_208
     assert (facts.licence, facts.template_source) == ("mit", "file header")
+    template = Gguf.read(Q4_K_M).metadata["tokenizer.chat_template"][1]
+    assert isinstance(template, str)
+    assert facts.template_sha256 == hashlib.sha256(template.encode()).hexdigest()
+    assert facts.flash_attention is True
     assert (facts.threads, facts.device, facts.gpu_layers, facts.extra_buffers) == (2, "cpu", 0, True)
     assert facts.engine is not None
     assert facts.engine.startswith("llama.cpp via llama-cpp-python ")
@@ -149,90 +147,6 @@ async def test_an_impossible_context_is_refused(tmp_path: Path) -> None:
         request = Load(path=str(F16), context=4_194_304, memory_budget_bytes=2 * 1024**3)
         failure = failed(await run(client, request), FailureKind.OUT_OF_MEMORY)
         assert "12 GiB" in failure.message
-
-
-def rollup(pid: int) -> dict[str, int]:
-    """`smaps_rollup` of a process in bytes."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
-    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-
-
-@linux
-async def test_process_memory_is_what_the_system_says(tmp_path: Path, build: Build) -> None:
-    path = build("slow.gguf", slow_to_load(Gguf.read(STORY)))
-    async with loaded(tmp_path / "log", Load(path=str(path), threads=1)) as client:
-        events = await run(client, tell("Once upon a time", 2))
-        sample = of(events, MemorySampled)[-1]
-        system = rollup(client.pid)
-        memory = sample.memory
-        assert memory.rss_bytes == pytest.approx(system["Rss"], rel=0.02)
-        assert memory.pss_bytes == pytest.approx(system["Pss"], rel=0.05)
-        assert memory.uss_bytes == pytest.approx(system["Private_Clean"] + system["Private_Dirty"], rel=0.05)
-        assert memory.rss_bytes is not None
-        assert memory.rss_bytes > 173_000_000, "the weights are in it"
-        assert sample.peak_rss_bytes is not None
-        assert sample.peak_rss_bytes >= memory.rss_bytes
-
-
-@linux
-def test_the_gauge_reads_this_process() -> None:
-    block = bytearray(os.urandom(1024) * 30_000)
-    with_block = gauge.process_memory()
-    del block
-    without = gauge.process_memory()
-    for name in ("rss_bytes", "pss_bytes", "uss_bytes"):
-        assert getattr(with_block, name) - getattr(without, name) == pytest.approx(30_720_000, rel=0.2)
-    peak = gauge.peak_rss_bytes()
-    assert peak is not None
-    assert with_block.rss_bytes is not None
-    assert peak >= with_block.rss_bytes * 0.99
-
-
-@linux
-def test_a_system_without_a_rollup_still_tells_the_resident_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gauge, "ROLLUP", Path("/proc/self/nothing"))
-    memory = gauge.process_memory()
-    assert memory.rss_bytes is not None
-    assert memory.rss_bytes > 1_000_000
-    assert memory.pss_bytes is memory.uss_bytes is None
-
-
-def test_samples_follow_each_request_and_end_with_it() -> None:
-    watch = gauge.Gauge()
-    for _ in range(2):
-        samples: list[MemorySampled] = []
-        with watch.watching(samples.append):
-            while len(samples) < 2:
-                time.sleep(0.01)
-        came = len(samples)
-        assert samples[0].at_s >= gauge.PERIOD_S * 0.9, "a request begins its own time"
-        assert isinstance(samples[-1].memory, ProcessMemory)
-        time.sleep(2 * gauge.PERIOD_S)
-        assert len(samples) == came, "nothing is said after the request"
-
-
-def test_the_page_cache_of_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"x" * 3_000_000)
-    assert path.read_bytes()
-    assert gauge.page_cache_state(path) in ("warm", "unknown")
-    assert gauge.page_cache_state(tmp_path / "missing") == "unknown"
-    (tmp_path / "empty").touch()
-    assert gauge.page_cache_state(tmp_path / "empty") == "unknown"
-
-
-@linux
-def test_a_file_that_was_dropped_from_the_page_cache_is_cold(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(os.urandom(3_000_000))
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if gauge.page_cache_state(path) == "warm":
-        pytest.skip("this file system keeps its files in memory")
-    assert gauge.page_cache_state(path) == "cold"
-    path.read_bytes()
-    assert gauge.page_cache_state(path) == "warm"
 
 
 def test_parts_name_their_device() -> None:

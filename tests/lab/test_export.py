@@ -6,18 +6,26 @@ from typing import Any
 
 import msgspec
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from slmtui.core.measurement import Measurement, Session, row
+from slmtui.core.measurement import Measurement, Session
+from slmtui.core.rows import row
 from slmtui.lab.export import FORMATS, ExportError, export, frame
-from tests.samples import full_measurement, measurement, session, timing
+from tests.samples import FULL_ENVIRONMENT, full_measurement, imported_measurement, measurement, session, timing
 
 MEASURED = (
     measurement(0, timing=timing(1 / 3, None, decode_steps=0, generated_tokens=0)),
     full_measurement(1),
     full_measurement(2, model="/modèles/「小」 🦙.gguf", file='with "quotes", commas\nand breaks.gguf'),
 )
-ROWS = [row(each) for each in MEASURED]
+SESSION = session(environment=FULL_ENVIRONMENT)
+ROWS = [row(each, FULL_ENVIRONMENT) for each in MEASURED]
+# Nothing is on a GPU, so that there is a ceiling for every share.
+COMPLETE = msgspec.structs.replace(
+    imported_measurement(),
+    engine_memory=tuple(msgspec.structs.replace(part, device="CPU") for part in full_measurement().engine_memory),
+)
 
 
 def plain(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -27,15 +35,32 @@ def plain(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def test_every_column_has_the_type_of_its_values() -> None:
-    table = frame([full_measurement()])
+    table = frame([COMPLETE], FULL_ENVIRONMENT)
     kinds = {"string": str, "Int64": int, "Float64": float, "boolean": bool}
-    for name, value in row(full_measurement()).items():
+    for name, value in row(COMPLETE, FULL_ENVIRONMENT).items():
         assert value is not None, f"{name} is missing in the full sample"
         assert type(value) is kinds[str(table[name].dtype)], name
 
 
 def test_types_do_not_depend_on_what_is_missing() -> None:
-    assert list(frame([measurement()]).dtypes) == list(frame([full_measurement()]).dtypes)
+    complete = list(frame([COMPLETE], FULL_ENVIRONMENT).dtypes)
+    assert list(frame([measurement()]).dtypes) == complete
+    assert list(frame([]).dtypes) == complete
+
+
+def test_parquet_keeps_the_types_of_empty_columns(tmp_path: Path) -> None:
+    def schema(name: str, measurements: list[Measurement]) -> list[tuple[str, str]]:
+        path = export(SESSION, measurements, "parquet", tmp_path / name)
+        return [(field.name, str(field.type)) for field in pq.read_schema(path)]
+
+    assert schema("empty.parquet", [measurement()]) == schema("full.parquet", [COMPLETE])
+    assert {kind for _, kind in schema("e.parquet", [measurement()])} <= {
+        "int64",
+        "double",
+        "bool",
+        "large_string",
+        "string",
+    }
 
 
 def test_text_that_ends_in_a_slash_is_a_folder_that_is_made(tmp_path: Path) -> None:
@@ -45,7 +70,7 @@ def test_text_that_ends_in_a_slash_is_a_folder_that_is_made(tmp_path: Path) -> N
 
 
 def test_csv_reads_back_equal(tmp_path: Path) -> None:
-    path = export(session(), MEASURED, "csv", tmp_path / "größe.csv")
+    path = export(SESSION, MEASURED, "csv", tmp_path / "größe.csv")
     types = {name: str(dtype) for name, dtype in frame(MEASURED).dtypes.items()}
     table = pd.read_csv(path, dtype=types, encoding="utf-8", keep_default_na=False, na_values=[""])
     assert plain(table) == ROWS
@@ -64,16 +89,16 @@ def test_csv_leaves_what_is_missing_empty_and_whole_numbers_whole(tmp_path: Path
 
 
 def test_parquet_reads_back_equal(tmp_path: Path) -> None:
-    path = export(session(), MEASURED, "parquet", tmp_path / "s.parquet")
+    path = export(SESSION, MEASURED, "parquet", tmp_path / "s.parquet")
     table = pd.read_parquet(path)
     assert plain(table) == ROWS
     assert list(table.dtypes) == list(frame(MEASURED).dtypes)
 
 
 def test_json_loses_nothing(tmp_path: Path) -> None:
-    path = export(session(name="「小」"), MEASURED, "json", tmp_path / "s.json")
+    path = export(session(name="「小」", environment=FULL_ENVIRONMENT), MEASURED, "json", tmp_path / "s.json")
     document = json.loads(path.read_text("utf-8"))
-    assert msgspec.convert(document["session"], Session) == session(name="「小」")
+    assert msgspec.convert(document["session"], Session) == session(name="「小」", environment=FULL_ENVIRONMENT)
     assert tuple(msgspec.convert(each, Measurement) for each in document["measurements"]) == MEASURED
     assert document["rows"] == ROWS
     assert "「小」".encode() in path.read_bytes(), "not escaped"

@@ -3,18 +3,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import platform
 import re
 
 import msgspec
 
+from slmtui import __version__
+from slmtui.core.bench_rows import bench_rows
 from slmtui.core.events import ModelFacts
 from slmtui.core.machine import Cpu, Machine
-from slmtui.core.measurement import Settings
-from slmtui.core.results import CellResult, bench_rows, cell_results
-from slmtui.lab.report import escaped, render, session_markdown
-from tests.samples import full_measurement, measurement, session, timing
+from slmtui.core.measurement import Averages, Environment, Settings
+from slmtui.core.results import CellResult, cell_results
+from slmtui.lab.report import escaped, render
+from slmtui.lab.session_report import session_markdown
+from tests.samples import FULL_ENVIRONMENT, full_measurement, measurement, session, timing
 
 MACHINE = Machine(cpu=Cpu(name="Testium 9000"))
+HERE = Environment(slmtui=__version__, python=platform.python_version(), machine=MACHINE)
 
 
 def results(**changes: object) -> tuple[CellResult, ...]:
@@ -31,19 +36,19 @@ def results(**changes: object) -> tuple[CellResult, ...]:
 
 def test_json_is_llama_benchs_array() -> None:
     rows = json.loads(render(results(), MACHINE, "json"))
-    assert rows == bench_rows(results(), MACHINE)
+    assert rows == bench_rows(results(), HERE)
     assert [(row["n_prompt"], row["n_gen"]) for row in rows] == [(512, 0), (0, 128)]
 
 
 def test_jsonl_is_one_document_a_line() -> None:
     printed = render(results(), MACHINE, "jsonl")
     assert printed.endswith("}\n")
-    assert [json.loads(line) for line in printed.splitlines()] == bench_rows(results(), MACHINE)
+    assert [json.loads(line) for line in printed.splitlines()] == bench_rows(results(), HERE)
 
 
 def test_csv_holds_the_same_without_the_lists() -> None:
     first, second = csv.DictReader(io.StringIO(render(results(), MACHINE, "csv")))
-    expected = bench_rows(results(), MACHINE)[0]
+    expected = bench_rows(results(), HERE)[0]
     assert set(expected) - set(first) == {"samples_ns", "samples_ts"}
     assert float(first["avg_ts"]) == expected["avg_ts"]
     assert (first["n_prompt"], first["demo"], first["noisy"]) == ("512", "1", "0")
@@ -81,9 +86,9 @@ def test_markdown_looks_like_llama_benchs() -> None:
     assert prefill is not None
     assert cells[0][7] == f"{prefill.median:.2f}"
     assert {len(line) for line in lines[:4]} == {len(lines[0])}
-    assert "engine: llama.cpp via llama-cpp-python 0.3.36" in lines
+    assert "Engine: llama.cpp via llama-cpp-python 0.3.36" in lines
     assert any(line.startswith("t/s: mean ± standard deviation of 3 repetitions") for line in lines)
-    assert lines[-1] == "demo models, good for trying slmtui only: Pocket 5M Q8_0"
+    assert "demo models, good for trying slmtui only: Pocket 5M Q8_0" in lines
     assert not any("noisy" in line for line in lines)
 
 
@@ -130,9 +135,64 @@ def test_a_session_reads_as_a_report() -> None:
     assert "| demo" in cells[1]
     assert report.count("| 2026-11-21T01:31:") == 4
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in report.splitlines() if line.startswith("| ")}
-    assert widths == {9, 13}, "every row must have as many cells as its head"
+    assert widths == {12, 13}, "every row must have as many cells as its head"
 
 
 def test_the_rows_survive_another_reader_of_json() -> None:
     decoded = msgspec.json.decode(render(results(), MACHINE, "json"))
     assert decoded[0]["model_name"] == "Pocket 5M Q8_0"
+
+
+def test_both_reports_say_where_the_figures_come_from() -> None:
+    measured = [full_measurement(n, kind="bench") for n in range(2)]
+    report = session_markdown(session(environment=FULL_ENVIRONMENT), measured)
+    printed = render(cell_results(measured), FULL_ENVIRONMENT.machine, "md")
+    told = (
+        "CPU: Testium chip, x86_64, 4 cores, 6 usable",
+        "Instruction sets: AVX2, FMA",
+        "Memory: 16 GiB (limited by cgroup v2 memory.max)",
+        "GPU: Graphium (8 GiB, driver 580.12)",
+        "System: Linux 6",
+        f"SHA-256 {'b7' * 32}",
+        "Engine build: CPU : AVX2 = 1 \\| FMA = 1",
+        "threads 2, threads for prefill 4, batch 2048, micro-batch 512, context 4096, KV cache f16/f16, "
+        "flash attention auto (used: on), device cpu, layers offloaded 0, repacked weights allowed",
+        f"Chat template: {'cd' * 32}",
+        "temperature 0, top-k 40, top-p 0.95, min-p 0.05, repeat penalty 1 over 64, seed 4294967295",
+        "Warm-up runs: 3",
+        "Cool-down: 2 s",
+        "Power, governor: battery 83 %, powersave",
+        "Load average: before 1, after 1.25",
+        "Temperature: before 51.5 °C, after 54.5 °C",
+        "Ceiling: reads 20 GB/s, q8_0 matrices 150 GFLOP/s, f16 matrices 90 GFLOP/s (4 threads",
+        "Energy meter: RAPL package-0",
+        "Tool overhead: 0.105 s a repetition (median)",
+    )
+    for words in told:
+        assert words in report
+        assert words in printed
+    assert "0.0938 J" in report
+
+
+def test_a_missing_meter_is_named() -> None:
+    assert "Energy meter: none: no meter can be read here" in session_markdown(session(), [measurement()])
+
+
+def test_columns_that_vary_are_shown_as_llama_bench_shows_them() -> None:
+    types = ("f16", "q8_0")
+    varied = cell_results(
+        [measurement(cell=kind, settings=Settings(type_k=kind, type_v="f16", flash_attention="on")) for kind in types]
+    )
+    head = render(varied, MACHINE, "md").splitlines()[0]
+    assert re.search(r"threads \| type_k \| +test", head)
+    assert "type_v" not in head
+
+
+def test_another_programs_mean_is_no_median() -> None:
+    averages = Averages(mean_tps=2048.5, sd_tps=12.0)
+    source = "llama-bench 3b15924 (6789), a\x1b[2J|b.csv"
+    mean = measurement(averaged=True, averages=averages, source=source, timing=timing(0.25, None, decode_steps=0))
+    report = session_markdown(session(), [mean])
+    assert "2,048 ± 12.0 " in report
+    assert r"averaged, by llama-bench 3b15924 (6789), a\|b.csv" in report
+    assert "\x1b" not in report

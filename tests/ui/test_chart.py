@@ -5,8 +5,9 @@ from textual.app import App, ComposeResult
 
 from slmtui.core.live import Live
 from slmtui.core.stats import Summary, summarize
-from slmtui.ui.widgets.chart import Bar, BarChart, MemoryChart, Stack, plot
+from slmtui.ui.widgets.chart import Bar, BarChart, plot
 from slmtui.ui.widgets.gauges import Gauge, Gauges
+from slmtui.ui.widgets.memory_chart import Charge, MemoryChart, MemoryUse
 
 MIB = 1024**2
 
@@ -77,18 +78,42 @@ async def test_the_chart_has_a_line_for_each_bar_and_follows_the_theme() -> None
         assert before != after
 
 
+def use(label: str, weights: int, cache: int | None, compute: int, *charges: Charge) -> MemoryUse:
+    engine = (("weights", weights), ("KV cache", cache), ("state", None), ("compute", compute), ("output", None))
+    return MemoryUse(label=label, engine=engine, process=charges)
+
+
 async def test_memory_is_drawn_to_scale() -> None:
     app = Host()
-    async with app.run_test(size=(100, 20)) as pilot:
+    async with app.run_test(size=(120, 20)) as pilot:
         chart = app.query_one(MemoryChart)
-        chart.stacks = (Stack("one", (60 * MIB, 20 * MIB, 20 * MIB)), Stack("two", (30 * MIB, None, 20 * MIB)))
+        chart.uses = (
+            use("one", 60 * MIB, 20 * MIB, 20 * MIB, Charge("PSS", 50 * MIB, 100 * MIB), Charge("RSS", 80 * MIB, None)),
+            use("two", 30 * MIB, None, 20 * MIB),
+        )
         await pilot.pause()
-        _, first, second = lines(chart)
-        assert "100 MiB = 60 MiB + 20 MiB + 20 MiB" in first
-        assert "50 MiB = 30 MiB + — + 20 MiB" in second
-        assert first.count("█") == pytest.approx(2 * second.count("█"), abs=1)
-        assert first.count("▓") == pytest.approx(first.count("░"), abs=1)
-        assert "▓" not in second
+        title, one, engine, pss, rss, two, small = lines(chart)
+        assert title.rstrip() == "Memory  █ weights  ▓ KV cache  ░ compute  ━ now  ┄ peak"
+        assert (one.rstrip(), two.rstrip()) == ("one", "two")
+        assert engine.rstrip().endswith("100 MiB  weights 60 MiB + KV cache 20 MiB + compute 20 MiB")
+        assert small.rstrip().endswith("50 MiB  weights 30 MiB + compute 20 MiB")
+        assert engine.count("█") == pytest.approx(2 * small.count("█"), abs=1)
+        assert engine.count("▓") == pytest.approx(engine.count("░"), abs=1)
+        assert "▓" not in small
+        assert pss.count("━") == pytest.approx(pss.count("┄"), abs=1)
+        assert pss.count("━") + pss.count("┄") == engine.count("█") + engine.count("▓") + engine.count("░")
+        assert pss.rstrip().endswith("50 MiB  peak 100 MiB")
+        assert rss.rstrip().endswith("80 MiB")
+
+
+@pytest.mark.parametrize("width", [30, 76, 200])
+async def test_memory_fits_any_width(width: int) -> None:
+    app = Host()
+    async with app.run_test(size=(width, 20)) as pilot:
+        chart = app.query_one(MemoryChart)
+        chart.uses = (use("a" * 300, 60 * MIB, 20 * MIB, 20 * MIB, Charge("PSS", None, None)),)
+        await pilot.pause()
+        assert [len(line) for line in lines(chart)] == [width] * 4
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

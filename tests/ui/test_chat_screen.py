@@ -18,10 +18,11 @@ from slmtui.core.catalog import LocalModel
 from slmtui.core.chat import Message
 from slmtui.core.events import AnyEvent
 from slmtui.core.measurement import Measurement
+from slmtui.core.plan import Grid
+from slmtui.core.presets import PRESETS
 from slmtui.core.sampling import Sampling
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import Services
-from slmtui.lab.speed import PRESETS, Shape
 from slmtui.sources.store import StoreError
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.chat import ChatScreen
@@ -456,7 +457,7 @@ async def test_a_store_that_fails_is_said_in_the_column(monkeypatch: pytest.Monk
 
 
 async def test_no_answer_spoils_a_running_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "quick", Shape(prompt_tokens=64, generated_tokens=16, repetitions=1000))
+    monkeypatch.setitem(PRESETS, "quick", Grid(prompt_tokens=(64,), generated_tokens=(16,), repetitions=1000))
     async with chat(TWO[0]) as found:
         await found.app.action_go("compare")
         await until(found.pilot, lambda: isinstance(found.app.screen, CompareScreen))

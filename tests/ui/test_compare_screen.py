@@ -3,74 +3,35 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 from textual.content import Content
-from textual.pilot import Pilot
 from textual.widgets import Button, Static
 
-from slmtui.core.events import MemoryPart
+from slmtui.core.plan import Grid
 from slmtui.core.results import cell_results
-from slmtui.lab.services import Services
-from slmtui.lab.speed import PRESETS, Shape
-from slmtui.ui.app import SlmtuiApp
-from slmtui.ui.screens.compare import GAUGE_HZ, CompareScreen, preset_words
-from slmtui.ui.widgets.brief import Brief
-from slmtui.ui.widgets.chart import BarChart, MemoryChart
+from slmtui.lab import speed
+from slmtui.ui.pages.pages import PAGES
+from slmtui.ui.pages.view import PageView
+from slmtui.ui.screens.compare_paged import GAUGE_HZ
+from slmtui.ui.widgets.chart import BarChart
 from slmtui.ui.widgets.choice import Choice
-from slmtui.ui.widgets.compare_table import CompareTable, row_figures, stack
 from slmtui.ui.widgets.empty import NothingMarked
 from slmtui.ui.widgets.gauges import Gauges
+from slmtui.ui.widgets.memory_chart import MemoryChart
 from slmtui.ui.widgets.pick import ExportSheet
-from tests.samples import measurement, timing
-from tests.ui.steps import running, until
-
-TWO = ("pocket-5m:Q8_0", "pocket-5m:Q4_K_M")
-MIB = 1024**2
+from slmtui.ui.widgets.plot_chart import PlotChart
+from slmtui.ui.widgets.progress import PlanProgress
+from slmtui.ui.widgets.unfinished import UnfinishedOffer
+from tests.ui.compare_steps import SIZES, TWO, bench, make_small
+from tests.ui.steps import notices, shown, until
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shapes that a busy machine measures in no time: three repetitions, and more than anybody waits for."""
-    monkeypatch.setitem(PRESETS, "quick", Shape(prompt_tokens=32, generated_tokens=8, repetitions=3))
-    monkeypatch.setitem(PRESETS, "standard", Shape(prompt_tokens=64, generated_tokens=16, repetitions=1000))
-
-
-class Bench:
-    """A running app that shows Compare."""
-
-    def __init__(self, app: SlmtuiApp, pilot: Pilot[int]) -> None:
-        self.app = app
-        self.pilot = pilot
-
-    @property
-    def screen(self) -> CompareScreen:
-        return next(screen for screen in self.app.screen_stack if isinstance(screen, CompareScreen))
-
-    @property
-    def table(self) -> CompareTable:
-        return self.screen.query_one(CompareTable)
-
-    @property
-    def states(self) -> list[str]:
-        return [gauge.state for gauge in self.screen.query_one(Gauges).rows]
-
-    async def ended(self) -> None:
-        await until(self.pilot, lambda: not self.screen.running)
-        await until(self.pilot, lambda: not any(gauge.running for gauge in self.screen.query_one(Gauges).rows))
-
-
-@asynccontextmanager
-async def bench(*specs: str, size: tuple[int, int] = (120, 36)) -> AsyncGenerator[Bench]:
-    async with running(size) as (app, pilot):
-        app.marked = tuple(app.services.find(spec) for spec in specs)
-        await app.action_go("compare")
-        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-        yield Bench(app, pilot)
+    """Plans that a busy machine measures in no time."""
+    make_small(monkeypatch)
 
 
 async def test_without_marks_it_offers_models_and_runs_them() -> None:
@@ -78,30 +39,42 @@ async def test_without_marks_it_offers_models_and_runs_them() -> None:
         assert found.screen.query_one(NothingMarked).display
         assert found.screen.reason("run") == "No model is marked."
         await found.pilot.press("enter")
-        await until(found.pilot, lambda: len(found.states) == 2)
+        await until(found.pilot, lambda: len(found.table) == 2)
         assert not found.screen.query_one(NothingMarked).display
         await until(found.pilot, lambda: isinstance(found.app.focused, Button))
         await found.pilot.press("enter")
         assert found.screen.running
 
 
-async def test_a_quick_run_fills_gauges_table_and_charts() -> None:
-    async with bench(*TWO) as found:
+async def test_a_quick_run_fills_the_table_and_every_page() -> None:
+    async with bench(*SIZES) as found:
         await found.pilot.press("r")
         assert found.screen.running
         assert found.screen.check_action("run", ()) is None
         assert found.screen.query_one(Choice).disabled
-        await until(found.pilot, lambda: "measuring" in found.states)
-        await until(found.pilot, lambda: len(found.table) >= 1)
+        await until(found.pilot, lambda: "running" in found.states)
+        assert found.screen.query_one(PlanProgress).display
         await found.ended()
         assert found.states == ["done", "done"]
-        for key in TWO:
+        for row in found.rows:
             for column in ("prefill", "decode", "ttft", "engine", "process"):
-                assert found.table.figure(key, column).value, column
-            assert found.table.figure(key, "n").text == "3"
-        assert [len(chart.bars) for chart in found.screen.query(BarChart)] == [2, 2]
-        assert all(all(each.parts) for each in found.screen.query_one(MemoryChart).stacks)
-        assert "warm-ups" in str(found.screen.query_one("#details", Static).render())
+                assert found.table.figure(row, column).value, column
+            assert found.table.figure(row, "n").text == "3"
+        assert "warm-ups" in shown(found.app, "#details")
+        assert "workers ended" in shown(found.app, "#notes")
+        expected = {"speed": BarChart, "memory": MemoryChart, "depth": None, "threads": None}
+        for page in PAGES:
+            await found.pilot.press("n")
+            view = found.screen.query_one(f"#page-{page.key}", PageView)
+            assert view.display
+            kind = expected.get(page.key, PlotChart)
+            if kind is None:
+                assert "fills this chart" in str(view.query_one(".page--missing", Static).render())
+            else:
+                assert len(view.query(kind)) >= 1
+            assert len(view.table) >= 2
+        await found.pilot.press("n")
+        assert found.screen.pages.page == "results"
         session = found.app.services.session
         assert session is not None
         stored = await found.app.services.measurements(session.id)
@@ -116,8 +89,8 @@ async def test_figures_are_those_of_the_stored_repetitions() -> None:
         assert session is not None
         (result,) = cell_results(await found.app.services.measurements(session.id))
         assert result.decode_tps is not None
-        assert found.table.figure(TWO[0], "decode").value == result.decode_tps.median
-        assert result.prompt_tokens == PRESETS["quick"].prompt_tokens
+        assert found.table.figure(found.rows[0], "decode").value == result.decode_tps.median
+        assert result.prompt_tokens == 32
 
 
 async def test_gauges_are_painted_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,29 +105,91 @@ async def test_gauges_are_painted_four_times_a_second_at_most(monkeypatch: pytes
     async with bench(TWO[0]) as found:
         found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
-        await until(found.pilot, lambda: "measuring" in found.states)
+        await found.measured()
         began, before = asyncio.get_running_loop().time(), len(painted)
         await until(found.pilot, lambda: asyncio.get_running_loop().time() - began > 1.5 or not found.screen.running)
         elapsed_s = asyncio.get_running_loop().time() - began
-        # The layout changes once, when the first result arrives, and paints everything anew.
+        # The layout changes when a result arrives or a worker's memory is told, and paints everything anew.
         assert len(painted) - before <= GAUGE_HZ * elapsed_s + 3
 
 
-async def test_esc_stops_and_keeps_finished_repetitions() -> None:
+async def test_esc_stops_and_the_plan_can_be_continued() -> None:
     async with bench(*TWO) as found:
         found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
-        await until(found.pilot, lambda: len(found.table) >= 1)
+        await found.measured(2)
         await found.pilot.press("escape")
         await found.ended()
-        assert "stopped" in found.states
+        assert set(found.states) == {"stopped"}
+        done = found.screen.bench.done
+        assert done >= 2
+        assert not [each for each in found.app.services.loaded if each.ready]
+        offer = found.screen.query_one(UnfinishedOffer)
+        await until(found.pilot, lambda: offer.display)
+        assert found.screen.reason("resume") is None
+        await found.pilot.press("c")
+        await found.measured(done + 1)
+        assert not offer.display
+        await found.pilot.press("escape")
+        await found.ended()
         session = found.app.services.session
         assert session is not None
         stored = await found.app.services.measurements(session.id)
-        assert stored
-        assert found.screen.query_one(Gauges).rows[1].words.startswith("stopped")
-        assert not [each for each in found.app.services.loaded if each.ready]
-        assert found.screen.check_action("run", ()) is True
+        assert len({(each.cell, each.repetition) for each in stored}) == len(stored) == found.screen.bench.done
+
+
+async def test_a_plan_of_an_earlier_run_is_offered_and_can_be_dropped() -> None:
+    async with bench(TWO[0]) as found:
+        found.screen.query_one(Choice).value = "standard"
+        await found.pilot.press("r")
+        await found.measured(2)
+        await found.pilot.press("escape")
+        await found.ended()
+    async with bench() as found:
+        offer = found.screen.query_one(UnfinishedOffer)
+        await until(found.pilot, lambda: offer.display)
+        assert offer.unfinished is not None
+        assert offer.unfinished.done >= 2
+        await found.pilot.press("d")
+        await until(found.pilot, lambda: not offer.display)
+        assert "dropped" in notices(found.app)[0]
+        assert found.screen.reason("resume") == "No plan is unfinished."
+    async with bench() as found:
+        assert await speed.unfinished(found.app.services) == ()
+
+
+async def test_a_continued_plan_shows_what_it_has_measured_before() -> None:
+    async with bench(TWO[0]) as found:
+        found.screen.query_one(Choice).value = "standard"
+        await found.pilot.press("r")
+        await found.measured(3)
+        await found.pilot.press("escape")
+        await found.ended()
+        before = found.screen.bench.done
+    async with bench() as found:
+        await until(found.pilot, lambda: found.screen.query_one(UnfinishedOffer).display)
+        await found.pilot.click("#continue")
+        await found.measured(before + 1)
+        assert found.screen.bench.done > before
+        await found.pilot.press("escape")
+        await found.ended()
+        assert found.table.figure(found.rows[0], "n").value == found.screen.bench.done
+
+
+async def test_a_skipped_cell_is_left_out_and_the_rest_goes_on() -> None:
+    async with bench(*TWO) as found:
+        found.screen.query_one(Choice).value = "standard"
+        await found.pilot.press("r")
+        await found.measured()
+        await found.pilot.press("x")
+        await until(found.pilot, lambda: "skipped" in found.states)
+        rest = 1 - found.states.index("skipped")
+        before = found.screen.bench.done
+        await found.measured(before + 2)
+        assert found.states[rest] != "skipped"
+        await found.pilot.press("escape")
+        await found.ended()
+        assert "skipped" in found.states
 
 
 async def test_a_failed_model_says_why_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -164,24 +199,60 @@ async def test_a_failed_model_says_why_and_the_rest_goes_on(tmp_path: Path) -> N
         await found.pilot.press("r")
         await found.ended()
         assert found.states == ["failed", "done"]
-        assert found.table.figure(str(broken), "note").text == "failed"
-        assert "broken.gguf" in str(found.screen.query_one("#failures", Static).render())
-        assert found.table.figure(TWO[0], "n").text == "3"
+        assert found.table.figure(found.rows[0], "state").text == "✗ failed"
+        found.table.highlight(found.rows[1])
+        await found.pilot.pause()
+        assert "broken.gguf" in shown(found.app, "#failures")
+        found.table.highlight(found.rows[0])
+        await found.pilot.pause()
+        assert "broken.gguf" in shown(found.app, "#details")
+        assert found.table.figure(found.rows[1], "n").text == "3"
 
 
 async def test_a_killed_worker_is_a_failed_cell() -> None:
     async with bench(*TWO) as found:
         found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
-        await until(found.pilot, lambda: "warming up" in found.states or "measuring" in found.states)
+        await until(found.pilot, lambda: "running" in found.states)
         victim = next(each for each in found.app.services.loaded if each.ready and each.model.id == TWO[0])
         assert victim.pid is not None
         os.kill(victim.pid, signal.SIGKILL)
         await until(found.pilot, lambda: found.states[0] == "failed")
-        assert "SIGKILL" in str(found.screen.query_one("#failures", Static).render())
-        await until(found.pilot, lambda: TWO[1] in found.table)
+        failure = found.screen.bench.states[found.rows[0]].failure
+        assert failure is not None
+        assert "SIGKILL" in failure.message
+        await until(found.pilot, lambda: any(each.model == TWO[1] for each in found.screen.bench.measured))
         await found.pilot.press("escape")
         await found.ended()
+
+
+async def test_models_that_run_together_are_marked_everywhere() -> None:
+    async with bench(*TWO) as found:
+        found.screen.changes = Grid(together=True)
+        found.screen.think()
+        await found.planned()
+        assert "contended" in shown(found.app, "#outlook")
+        await found.pilot.press("r")
+        await found.ended()
+        assert [found.table.figure(row, "test").text for row in found.rows] == ["pp32 tg8, together"] * 2
+        assert all("together" in entry.label for entry in found.screen.entries)
+
+
+async def test_noisy_cells_are_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench(*TWO) as found:
+        assert found.screen.reason("again") == "No cell is noisy."
+        monkeypatch.setattr("slmtui.core.stats.NOISY_FRAC", -1.0)  # however even the runs are
+        await found.pilot.press("r")
+        await found.ended()
+        assert [found.table.figure(row, "state").text for row in found.rows] == ["! noisy"] * 2
+        await found.screen.go_to_page("speed")
+        assert "2 of 2 cells are noisy" in shown(found.app, "#page-speed .page--note")
+        await found.screen.go_to_page("results")
+        await found.pilot.press("a")
+        await found.ended()
+        assert [found.table.figure(row, "n").text for row in found.rows] == ["6", "6"]
+        plans = {each.plan for each in found.screen.bench.measured}
+        assert len(plans) == 2
 
 
 async def test_export_opens_the_sheet_once_something_was_measured() -> None:
@@ -197,10 +268,9 @@ async def test_keys_and_button_change_preset_and_run() -> None:
     async with bench(TWO[0]) as found:
         await found.pilot.press("p")
         assert found.screen.query_one(Choice).value == "standard"
-        await found.pilot.press("p")
         button = found.screen.query_one("#run", Button)
         await found.pilot.click(button)
-        assert str(button.label) == "Stop"
+        await until(found.pilot, lambda: str(button.label) == "Stop")
         await found.pilot.click(button)
         await found.ended()
         assert str(button.label) == "Run"
@@ -209,53 +279,9 @@ async def test_keys_and_button_change_preset_and_run() -> None:
 async def test_marks_that_change_during_a_run_wait_for_its_end() -> None:
     async with bench(TWO[0]) as found:
         await found.pilot.press("r")
+        await until(found.pilot, lambda: found.states)
         found.app.marked = tuple(found.app.services.find(spec) for spec in TWO)
         await found.pilot.pause()
-        assert len(found.screen.models) == 1
+        assert len(found.states) == 1
         await found.ended()
-        await until(found.pilot, lambda: len(found.states) == 2)
-
-
-async def test_a_terminal_that_is_far_too_small_breaks_nothing() -> None:
-    async with bench(TWO[0], size=(20, 5)) as found:
-        await found.pilot.press("r")
-        await found.ended()
-        assert found.states == ["done"]
-
-
-@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 50)])
-async def test_no_remark_is_cut(size: tuple[int, int]) -> None:
-    async with bench(*TWO, size=size) as found:
-        brief = found.screen.query_one(Brief)
-        assert str(brief.render()) in brief.variants
-
-
-def test_presets_are_named_as_llama_bench_names_them() -> None:
-    assert preset_words("quick") == "quick pp32 tg8 ×3"
-
-
-def test_rows_show_median_quartiles_and_noise() -> None:
-    services = Services.open(strict=False)
-    model = services.find("pocket-5m:Q8_0")
-    services.store.close()
-    parts = (
-        MemoryPart("weights", "CPU", 3 * MIB),
-        MemoryPart("weights", "AMX", 2 * MIB),
-        MemoryPart("KV cache", "CPU", MIB),
-    )
-    (result,) = cell_results(
-        [
-            measurement(number, timing=timing(prefill_s=seconds, decode_s=0.5), engine_memory=parts)
-            for number, seconds in enumerate((0.25, 0.5, 0.512))
-        ]
-    )
-    figures = row_figures(0, model, result, failed=False)
-    assert figures["prefill"].text == "1,024"
-    assert figures["prefill spread"].text == "1,012–1,536"
-    assert figures["note"].text == "noisy"
-    assert figures["engine"].text == "6 MiB"
-    assert stack(result).parts == (5 * MIB, MIB, None)
-    assert row_figures(0, model, result, failed=True)["note"].text == "failed"
-    assert row_figures(0, model, None, failed=True)["note"].text == "failed"
-    single = row_figures(0, model, msgspec.structs.replace(result, prefill_tps=None), failed=False)
-    assert single["prefill"].text == "—"
+        await until(found.pilot, lambda: found.screen.planned is not None and len(found.screen.planned.cells) == 2)

@@ -14,7 +14,8 @@ from slmtui.core.catalog import LocalModel
 from slmtui.core.events import Failed, FailureKind, Inspected, MemoryPart, ModelFacts, total_bytes
 from slmtui.core.machine import Memory
 from slmtui.core.text import memory
-from slmtui.lab.services import RESERVE_BYTES, Services
+from slmtui.lab.loading import RESERVE_BYTES
+from slmtui.lab.services import Services
 from slmtui.sources.config import load_config
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.card import CardScreen

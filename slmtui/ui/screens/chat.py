@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from typing import ClassVar, cast
 
 import msgspec
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, HorizontalScroll, Vertical
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer
 
 from slmtui.core.chat import Message
@@ -21,11 +23,14 @@ from slmtui.lab.talk import Order, Seat, ask_all
 from slmtui.lab.transcripts import Format, SaveError, save_chat
 from slmtui.sources.store import StoreError
 from slmtui.ui.base import LabScreen
+from slmtui.ui.budget import Budget
 from slmtui.ui.commands import Place, bindings, commands_of
+from slmtui.ui.painter import Painter
 from slmtui.ui.screens.sheet import ChatSettings, SettingsSheet, summary
-from slmtui.ui.widgets.brief import Brief
+from slmtui.ui.widgets.brief import SettingsSummary
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.column import Column
+from slmtui.ui.widgets.columns import Columns
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
 from slmtui.ui.widgets.prompt import Prompt
 from slmtui.ui.widgets.strip import Strip
@@ -34,9 +39,6 @@ _ORDERS: tuple[tuple[Order, str], ...] = (
     ("in turn", "one after another (fair)"),
     ("together", "together (contended)"),
 )
-
-NARROWEST_COLUMN = 40
-"""Cells below which the figures of a column would be cut."""
 
 
 class ChatScreen(LabScreen):
@@ -57,6 +59,7 @@ class ChatScreen(LabScreen):
         self._held = ""
         """A question that goes out when all columns have loaded."""
         self._passed_over: set[Seat] = set()
+        self._painter = Painter(self.set_timer)
 
     def compose(self) -> ComposeResult:
         """Strip, columns, prompt with its switches, footer."""
@@ -76,7 +79,9 @@ class ChatScreen(LabScreen):
         self.watch(self.lab_app, "marked", self._follow_marks, init=False)
 
     async def on_screen_resume(self) -> None:
-        """Load what was marked meanwhile."""
+        """Load what was marked meanwhile, and show what was said."""
+        for column in self.columns:
+            self._painter.want(column)
         await self._follow_marks()
 
     @property
@@ -104,7 +109,7 @@ class ChatScreen(LabScreen):
         present = {column.seat.loaded.model.id for column in self.columns}
         new = [model for model in wanted.values() if model.id not in present] if self.is_current else []
         seats = [Seat(LoadedModel(self.services, model), self.settings.system or None) for model in new]
-        await self.query_one(Columns).mount_all([Column(seat) for seat in seats])
+        await self.query_one(Columns).mount_all([Column(seat, self._painter) for seat in seats])
         self._arrange()
         if seats and not self._loading:
             self._load()
@@ -156,12 +161,12 @@ class ChatScreen(LabScreen):
         try:
             async with aclosing(loaded.load()) as stream:
                 async for event in stream:
-                    column.post_message(Column.Heard(event))
+                    column.hear(event)
                     if column.seat in self._passed_over and not cancelled:
                         cancelled = True
                         await loaded.cancel()
         except OSError as error:
-            column.post_message(Column.Heard(_failed(f"No worker could be started: {error}. Close other programs.")))
+            column.hear(_failed(f"No worker could be started: {error}. Close other programs."))
         if column.closing:
             await loaded.close()
 
@@ -199,10 +204,11 @@ class ChatScreen(LabScreen):
         unended = dict.fromkeys(columns)
         self.services.talks += 1
         try:
-            await self._pass_on(columns, unended, question, order)
+            with self._sparing():
+                await self._pass_on(columns, unended, question, order)
         except StoreError as error:
             for seat in [seat for seat in unended if columns[seat].phase != "waiting"]:
-                columns[seat].post_message(Column.Heard(_failed(f"The answer could not be recorded: {error}.")))
+                columns[seat].hear(_failed(f"The answer could not be recorded: {error}."))
                 del unended[seat]
         finally:
             self._asking = False
@@ -210,6 +216,17 @@ class ChatScreen(LabScreen):
             for seat in unended:
                 columns[seat].post_message(Column.Skipped())
             self.update_keys()
+
+    @contextmanager
+    def _sparing(self) -> Iterator[None]:
+        """Leave the processor to the models: a budget for painting, and a cursor that does not blink."""
+        prompt, cpu = self.query_one(Prompt), self.lab_app.machine.cpu
+        prompt.cursor_blink = False
+        try:
+            with self._painter.sparing(Budget(cpu.usable_cores or os.cpu_count() or 1)):
+                yield
+        finally:
+            prompt.cursor_blink = True
 
     async def _pass_on(
         self, columns: dict[Seat, Column], unended: dict[Seat, None], question: str, order: Order
@@ -223,7 +240,7 @@ class ChatScreen(LabScreen):
             asked = [seat for seat in group if seat not in self._passed_over]
             async with aclosing(ask_all(asked, question, sampling, order)) as stream:
                 async for seat, event in stream:
-                    columns[seat].post_message(Column.Heard(event))
+                    columns[seat].hear(event)
                     if isinstance(event, Done | Failed):
                         del unended[seat]
                     elif seat in self._passed_over and seat not in cancelled:
@@ -375,22 +392,3 @@ class ChatScreen(LabScreen):
 
 def _failed(message: str) -> Failed:
     return Failed(kind=FailureKind.INTERNAL, message=message)
-
-
-class Columns(HorizontalScroll):
-    """As many columns as can be read side by side; the others are a scroll away."""
-
-    def on_resize(self) -> None:
-        """Share the width anew."""
-        self.share_width()
-
-    def share_width(self) -> None:
-        """Give every column the same width, so that whole columns fill the screen."""
-        columns = self.query_children(Column)
-        shown = max(1, min(len(columns), self.size.width // NARROWEST_COLUMN))
-        for column in columns:
-            column.styles.width = "1fr" if shown == len(columns) else self.size.width // shown
-
-
-class SettingsSummary(Brief):
-    """The settings in a few words; a click opens the sheet."""

@@ -1,247 +1,228 @@
-"""Compare: prefill, decode and memory of the marked models, measured one at a time."""
+"""Compare: prefill, decode and memory of the marked models, measured by a plan, in a table and in charts."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
-from textual.message import Message
+from textual.command import Provider
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Footer, Static
 
-from slmtui.core.catalog import LocalModel
-from slmtui.core.events import Failed
-from slmtui.core.live import Live
-from slmtui.core.measurement import Measurement
-from slmtui.core.results import CellResult, cell_results, shape_label
-from slmtui.core.text import one_line, share
+from slmtui.core.plan import Grid, Plan, PlanError
+from slmtui.core.presets import PRESETS
 from slmtui.lab import speed
 from slmtui.sources.store import StoreError
-from slmtui.ui.base import LabScreen
 from slmtui.ui.commands import Place, bindings
 from slmtui.ui.messages import Problem
-from slmtui.ui.widgets.brief import Brief
-from slmtui.ui.widgets.chart import Bar, BarChart, MemoryChart
+from slmtui.ui.pages.bench import plan_again
+from slmtui.ui.pages.pages import RESULTS, Pages
+from slmtui.ui.screens.compare_messages import BenchBegan, BenchClosed, BenchHeard, PlanThought, StoreRead
+from slmtui.ui.screens.compare_paged import GAUGE_HZ, PagedScreen
+from slmtui.ui.screens.compare_words import PageProvider, plan_words
 from slmtui.ui.widgets.choice import Choice
-from slmtui.ui.widgets.compare_table import CompareTable, describe, stack
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
-from slmtui.ui.widgets.fit_table import FitTable
-from slmtui.ui.widgets.gauges import Gauge, Gauges, State
+from slmtui.ui.widgets.gauges import Gauges
+from slmtui.ui.widgets.progress import PlanProgress
 from slmtui.ui.widgets.strip import Strip
+from slmtui.ui.widgets.unfinished import UnfinishedOffer
 
-GAUGE_HZ = 4
-"""How often the gauges are painted: faster painting would slow down what they measure."""
+if TYPE_CHECKING:
+    from slmtui.ui.screens.compare_sheet import Wish
 
-
-class BenchHeard(Message):
-    """Something that the benchmark reports."""
-
-    def __init__(self, event: speed.BenchEvent) -> None:
-        super().__init__()
-        self.event = event
+IMPORTS = 8
+"""How many of the newest imports are laid beside what was measured here."""
+_TO_START = ("run", "resume", "again")
 
 
-class BenchClosed(Message):
-    """No worker of the benchmark is left."""
-
-
-class CompareScreen(LabScreen):
-    """Gauges while it runs, a table and charts as repetitions finish."""
+class CompareScreen(PagedScreen):
+    """Choose a plan, watch it run, look at what came of it."""
 
     PLACE: ClassVar[Place] = "compare"
     CSS_PATH = "compare.tcss"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {PageProvider}
     BINDINGS: ClassVar[list[BindingType]] = bindings("compare")
     AUTO_FOCUS = "NothingMarked Button, #run"
 
     def __init__(self) -> None:
         super().__init__()
-        self.models: tuple[LocalModel, ...] = ()
-        """The models of the gauges: those of the running plan, otherwise the marked ones."""
-        self.results: tuple[CellResult, ...] = ()
-        self.failures: dict[str, Failed] = {}
-        self._gauges: dict[str, Gauge] = {}
-        self._measured: list[Measurement] = []
-        self._shape = speed.Shape()
-        self._stop: asyncio.Event | None = None
-        self._stale = False
+        self.changes: Grid | None = None
+        """What differs from the preset."""
+        self.planned: Plan | None = None
+        """What would be measured now."""
+        self.outlook: speed.Outlook | None = None
+        self.problem = ""
+        """Why there is no plan."""
+        self._control: speed.Control | None = None
 
     def compose(self) -> ComposeResult:
-        """Controls, gauges, results."""
+        """Controls, what runs, pages."""
         yield Strip()
+        yield UnfinishedOffer()
         yield NothingMarked("measure", offer_from(self.services.models()))
         with Vertical(id="bench"):
             with Horizontal(id="controls"):
-                yield Choice([(name, preset_words(name)) for name in speed.PRESETS])
+                yield Choice([(name, name) for name in PRESETS])
                 yield Button("Run", variant="primary", compact=True, id="run")
-                yield Brief()
+                yield Button("Plan …", compact=True, id="plan")
+            yield Static(id="outlook")
+            yield PlanProgress()
             yield Gauges()
-            with VerticalScroll(id="results"):
-                yield CompareTable()
-                yield Static(id="details")
-                yield Static(id="failures")
-                with Horizontal(id="charts"):
-                    yield BarChart("Prefill, tok/s", style="prefill")
-                    yield BarChart("Decode, tok/s", style="decode")
-                yield MemoryChart()
+            yield Pages()
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Follow the marks, and paint at a fixed pace."""
         self.watch(self.lab_app, "marked", self._follow_marks)
-        self.set_interval(1 / GAUGE_HZ, self._paint)
-        self._show_results()
+        self.set_interval(1 / GAUGE_HZ, self.paint)
+
+    def on_screen_resume(self) -> None:
+        """Something may have been imported, finished or deleted in the meantime."""
+        self.read_store()
 
     @property
     def running(self) -> bool:
-        """Whether a benchmark runs."""
-        return self._stop is not None
+        """Whether a plan runs."""
+        return self._control is not None
 
-    # What is shown.
+    @property
+    def preset(self) -> str:
+        """Name of the chosen preset."""
+        return self.query_one(Choice).value
+
+    # -- what is shown
 
     def _follow_marks(self) -> None:
+        if not self.running:
+            self.think()
+
+    def _show_all(self) -> None:
+        """Show everything anew as soon as there is time."""
+        something = bool(self.marked or self.running or self.bench.measured or self.imported)
+        self.query_one(NothingMarked).display = not something
+        self.query_one("#bench").display = something
+        self.query_one(Gauges).display = self.query_one(PlanProgress).display = self.running
+        self.query_one("#outlook").display = not self.running
+        self.query_one("#run", Button).label = "Stop" if self.running else "Run"
+        self.query_one(Choice).disabled = self.query_one("#plan").disabled = self.running
+        self._say_plan()
+        self.pages.say(self.bench.notes)
+        self.refresh_bindings()
+        self.renew()
+
+    def _say_plan(self) -> None:
+        chosen, width = (self.preset, self.changes), self.size.width - 4
+        words = plan_words(chosen, self.planned, self.outlook, self.problem, width)
+        self.query_one("#outlook", Static).update(words)
+
+    def on_resize(self) -> None:
+        """Say more where there is more room."""
+        self._say_plan()
+
+    # -- the plan to come
+
+    @on(Choice.Changed)
+    def _another_preset(self) -> None:
+        self.changes = None
+        self.think()
+
+    def think(self) -> None:
+        """Work out the plan for what is marked; what was measured stays in sight until it runs."""
+        self.planned, self.outlook, self.problem = None, None, ""
+        if not self.bench.measured:
+            self.bench.show(None)
+        if self.marked:
+            self.think_plan()
+        self._show_all()
+
+    @work(exclusive=True, group="plan")
+    async def think_plan(self) -> None:
+        """Make the plan and ask how long it will take and what will not fit."""
+        try:
+            plan = await self._make_plan()
+            self.post_message(PlanThought(plan))
+            self.post_message(PlanThought(plan, await speed.outlook(self.services, plan)))
+        except (PlanError, StoreError) as error:
+            self.post_message(PlanThought(None, problem=str(error)))
+
+    async def _make_plan(self) -> Plan:
+        return await speed.make_plan(self.services, self.preset, self.marked, self.changes)
+
+    @on(PlanThought)
+    def _take_plan(self, message: PlanThought) -> None:
         if self.running:
             return
-        self.models = self.marked
-        self._gauges = {
-            model.id: self._gauges.get(model.id) or Gauge(name=one_line(model.name), words="not measured yet")
-            for model in self.models
-        }
-        self.query_one(NothingMarked).display = not self.models
-        self.query_one("#bench").display = bool(self.models)
-        self._stale = True
-        self._paint()
-        self._say_outlook()
+        if not self.bench.measured and message.plan is not self.planned:
+            self.bench.show(message.plan)
+        self.planned, self.outlook, self.problem = message.plan, message.outlook, message.problem
+        self._show_all()
 
-    def _paint(self) -> None:
-        if self._stale:
-            self._stale = False
-            self.query_one(Gauges).rows = tuple(self._gauges[model.id] for model in self.models)
+    @work(exclusive=True, group="store")
+    async def read_store(self) -> None:
+        """Ask for unfinished plans and for imported measurements."""
+        try:
+            sessions = [each for each in await self.services.sessions() if each.environment.imported is not None]
+            found = [await self.services.measurements(each.id) for each in sessions[:IMPORTS]]
+            imported = tuple(each for session in found for each in session)
+            self.post_message(StoreRead(await speed.unfinished(self.services), imported))
+        except StoreError as error:
+            self.post_message(Problem(str(error)))
 
-    def _show_results(self) -> None:
-        self.query_one(CompareTable).show(self.models, self.results, self.failures)
-        self.query_one("#results").display = bool(self.results or self.failures)
-        self.query_one("#charts").display = self.query_one(MemoryChart).display = bool(self.results)
-        self.query_one(MemoryChart).stacks = tuple(stack(each) for each in self.results)
-        self.query_one(".prefill", BarChart).bars = tuple(Bar(each.name, each.prefill_tps) for each in self.results)
-        self.query_one(".decode", BarChart).bars = tuple(Bar(each.name, each.decode_tps) for each in self.results)
-        names = {model.id: one_line(model.name) for model in self.models}
-        lines = [
-            Content.assemble(("✗ ", "$text-error"), (names[model], "bold"), f"  {one_line(failed.message)}")
-            for model, failed in self.failures.items()
-            if model in names
-        ]
-        failures = self.query_one("#failures", Static)
-        failures.update(Content("\n").join(lines))
-        failures.display = bool(lines)
-        self._describe_row()
+    @on(StoreRead)
+    def _take_store(self, message: StoreRead) -> None:
+        self.query_one(UnfinishedOffer).unfinished = None if self.running else next(iter(message.unfinished), None)
+        if message.imported != self.imported:
+            self.imported = message.imported
+        self._show_all()
 
-    @on(FitTable.Highlighted)
-    def _describe_row(self) -> None:
-        row = self.query_one(CompareTable).highlighted
-        result = next((result for result in self.results if result.model == row), None)
-        self.query_one("#details", Static).update(describe(result) if result else "")
+    # -- the plan that runs
 
-    def _say_outlook(self) -> None:
-        done, total = len(self._measured), (len(self.models) - len(self.failures)) * self._shape.repetitions
-        variants: tuple[str, ...]
-        if self._stop is not None and self._stop.is_set():
-            variants = ("stopping …",)
-        elif self.running:
-            variants = (f"{done} of {total} repetitions", f"{done} of {total}")
-        elif done:
-            variants = (f"{done} repetitions measured · e exports them", "e exports them", "e exports")
+    @work(exclusive=True, group="bench")
+    async def measure(self, control: speed.Control, began: BenchBegan | None = None) -> None:
+        """Run a plan, that of the moment unless another is given, and pass on what it reports."""
+        try:
+            began = began or BenchBegan(await self._make_plan())
+            self.post_message(began)
+            async with aclosing(speed.run(self.services, began.plan, control)) as stream:
+                async for event in stream:
+                    self.post_message(BenchHeard(event))
+        except (PlanError, StoreError) as error:
+            self.post_message(Problem(f"The benchmark was stopped: {error}"))
+        finally:
+            self.post_message(BenchClosed())
+
+    @on(BenchBegan)
+    def _begin(self, message: BenchBegan) -> None:
+        if message.again:
+            self.bench.again(message.plan)
         else:
-            variants = ("one model at a time, in rotated order", "one at a time")
-        self.query_one(Brief).variants = variants
-        self.query_one("#run", Button).label = "Stop" if self.running else "Run"
-        self.query_one(Choice).disabled = self.running
-        self.refresh_bindings()
-
-    # What the benchmark reports.
+            self.bench.begin(message.plan, message.earlier)
+        self._show_all()
 
     @on(BenchHeard)
     def _take(self, message: BenchHeard) -> None:
-        event = message.event
-        self._stale = True
-        match event:
-            case speed.CellLoading():
-                self._set(event.cell, "loading", f"loading {share(event.fraction)}", running=True)
-            case speed.CellRunning():
-                self._begin(event)
-            case speed.CellProgress():
-                gauge = self._gauges[event.cell.model.id]
-                self._put(event.cell, msgspec.structs.replace(gauge, live=gauge.live.after(event.event)))
-            case speed.CellMeasured():
-                self._keep(event)
-            case speed.CellFailed():
-                self.failures[event.cell.model.id] = event.failure
-                self._set(event.cell, "failed", "failed")
-                self._show_results()
-                self._say_outlook()
-            case speed.PlanEnded():
-                self._end(event)
-
-    def _begin(self, event: speed.CellRunning) -> None:
-        self._rest()
-        gauge = self._gauges[event.cell.model.id]
-        live = Live(memory=gauge.live.memory, peak_rss_bytes=gauge.live.peak_rss_bytes)
-        words = (
-            f"warm-up {event.repetition + 1}" if event.warmup else f"repetition {event.repetition + 1} of {event.of}"
-        )
-        state: State = "warming up" if event.warmup else "measuring"
-        last = gauge.live.timing or gauge.last
-        self._put(event.cell, Gauge(name=gauge.name, state=state, words=words, live=live, last=last, running=True))
-
-    def _keep(self, event: speed.CellMeasured) -> None:
-        self._measured.append(event.measurement)
-        self.results = cell_results(self._measured)
-        gauge = self._gauges[event.cell.model.id]
-        live = msgspec.structs.replace(gauge.live, timing=event.measurement.timing)
-        self._put(event.cell, msgspec.structs.replace(gauge, live=live))
-        self._rest()
-        self._show_results()
-        self._say_outlook()
-
-    def _end(self, event: speed.PlanEnded) -> None:
-        self.results = event.results
-        self._rest(stopped=event.stopped)
-        self._show_results()
-        if self.results:
-            self.query_one(CompareTable).highlight(self.results[0].model)
-
-    def _rest(self, *, stopped: bool = False) -> None:
-        """Say of every model that does not run how far it came."""
-        for model in self.models:
-            gauge = self._gauges[model.id]
-            if gauge.state == "failed":
-                continue
-            done, of = sum(each.model == model.id for each in self._measured), self._shape.repetitions
-            state: State = "done" if done >= of else "stopped" if stopped else "waiting"
-            words = f"{state}, {done} of {of}" if done < of and (done or stopped) else state
-            self._gauges[model.id] = msgspec.structs.replace(gauge, state=state, words=words, running=False)
-
-    def _set(self, cell: speed.Cell, state: State, words: str, *, running: bool = False) -> None:
-        gauge = self._gauges[cell.model.id]
-        self._put(cell, msgspec.structs.replace(gauge, state=state, words=words, running=running))
-
-    def _put(self, cell: speed.Cell, gauge: Gauge) -> None:
-        self._gauges[cell.model.id] = gauge
-        self._stale = True
+        self.bench.take(message.event)
+        self.stale = True
+        match message.event:
+            case speed.Noticed() | speed.Released():
+                self.pages.say(self.bench.notes)
+            case speed.CellProgress() | speed.TimeLeft() | speed.Cooling():
+                pass
+            case _:
+                self.old = True
 
     @on(BenchClosed)
     def _bench_closed(self) -> None:
-        self._stop = None
-        self._say_outlook()
-        if self.marked != self.models:
-            self._follow_marks()
+        self._control = None
+        self.bench.ended()
+        self.read_store()
+        self.think()
 
-    # What a person can ask for.
+    # -- what a person can ask for
 
     @on(NothingMarked.Accepted)
     def accept_offer(self, message: NothingMarked.Accepted) -> None:
@@ -252,48 +233,85 @@ class CompareScreen(LabScreen):
     @on(Button.Pressed, "#run")
     def run_or_stop(self) -> None:
         """The button does what its label says."""
-        if self.running:
-            self.action_stop()
-        elif (reason := self.reason("run")) is not None:
+        self._do("stop" if self.running else "run")
+
+    @on(Button.Pressed, "#plan")
+    def plan_pressed(self) -> None:
+        """Open the sheet."""
+        self._do("plan")
+
+    @on(UnfinishedOffer.Continued)
+    def continue_pressed(self) -> None:
+        """Go on with the offered plan."""
+        self._do("resume")
+
+    @on(UnfinishedOffer.Dropped)
+    def drop_pressed(self) -> None:
+        """Forget the offered plan."""
+        self._do("drop")
+
+    def _do(self, action: str) -> None:
+        if (reason := self.reason(action)) is not None:
             self.say(reason, "warning")
         else:
-            self.action_run()
+            self.call_later(self.run_action, action)
+
+    def _start(self, began: BenchBegan | None = None) -> None:
+        self._control = speed.Control()
+        self.query_one(UnfinishedOffer).unfinished = None
+        self.measure(self._control, began)
+        self._show_all()
 
     def action_run(self) -> None:
         """Measure the marked models."""
-        self._shape = speed.PRESETS[self.query_one(Choice).value]
-        self.models = self.marked
-        self.results, self.failures, self._measured = (), {}, []
-        self._gauges = {
-            model.id: Gauge(name=one_line(model.name), state="waiting", words="waiting") for model in self.models
-        }
-        self._stop = asyncio.Event()
-        self._stale = True
-        self._show_results()
-        self._say_outlook()
-        self.measure(speed.Plan(models=self.models, shape=self._shape), self._stop)
+        self.bench.show(None)
+        self._start()
 
-    @work(exclusive=True, group="bench")
-    async def measure(self, plan: speed.Plan, stop: asyncio.Event) -> None:
-        """Run the plan and pass on what it reports."""
-        try:
-            async with aclosing(speed.run(self.services, plan, stop)) as stream:
-                async for event in stream:
-                    self.post_message(BenchHeard(event))
-        except StoreError as error:
-            self.post_message(Problem(f"The benchmark was stopped: {error}"))
-        finally:
-            self.post_message(BenchClosed())
+    async def action_resume(self) -> None:
+        """Go on with an unfinished plan; what it has measured is shown at once."""
+        if (found := self.query_one(UnfinishedOffer).unfinished) is not None:
+            self._start(BenchBegan(found.plan, await speed.measured(self.services, found.plan.id)))
+
+    async def action_drop(self) -> None:
+        """Forget an unfinished plan; its measurements stay in their session."""
+        if (found := self.query_one(UnfinishedOffer).unfinished) is not None:
+            await speed.forget(self.services, found.plan.id)
+            self.say("The plan is dropped; what it measured stays in its session.")
+            self.read_store()
+
+    def action_again(self) -> None:
+        """Add repetitions to the noisy cells, by a plan of those cells."""
+        if (plan := self.bench.plan) is not None:
+            self._start(BenchBegan(plan_again(plan, self.bench.noisy), again=True))
 
     def action_stop(self) -> None:
-        """Stop; finished repetitions are kept."""
-        if self._stop is not None:
-            self._stop.set()
-            self._say_outlook()
+        """Close the field for words, or else stop; finished repetitions are kept."""
+        if self.pages.finding:
+            self.pages.close_finder()
+        elif self._control is not None:
+            self._control.stop()
+            self.bench.stopping = True
+            self._show_all()
+
+    def action_skip(self) -> None:
+        """Leave out what runs now."""
+        if self._control is not None:
+            self._control.skip()
 
     def action_preset(self) -> None:
         """Change to the next preset."""
         self.query_one(Choice).action_move(1)
+
+    def action_plan(self) -> None:
+        """Edit the plan in a side sheet."""
+        from slmtui.ui.screens.compare_sheet import PlanSheet
+
+        self.app.push_screen(PlanSheet(self.preset, PRESETS[self.preset], self.changes), self._take_wish)
+
+    def _take_wish(self, wish: Wish | None) -> None:
+        if wish is not None:
+            self.changes = wish.changes
+            self.think()
 
     def action_export(self) -> None:
         """Ask where to, and write the session."""
@@ -304,24 +322,28 @@ class CompareScreen(LabScreen):
 
     def reason(self, action: str) -> str | None:
         """Why an action can't act now."""
-        match action:
-            case "run" if self.running:
-                return "A benchmark runs already; esc stops it."
-            case "run" if not self.marked:
-                return "No model is marked."
-            case "run" if self.services.talks:
-                return "Models are answering in Chat, which would spoil the figures; stop them there first."
-            case "stop" if not self.running:
-                return "Nothing runs."
-            case "preset" if self.running:
-                return "The running benchmark keeps its shape."
-            case "export" if self.services.session is None:
-                return "Nothing was measured yet."
-            case _:
-                return None
+        name = action.partition("(")[0]
+        if name in _TO_START and self.running:
+            return "A benchmark runs already; esc stops it."
+        if name in _TO_START and self.services.talks:
+            return "Models are answering in Chat, which would spoil the figures; stop them there first."
+        return self._own_reason(name)
 
-
-def preset_words(name: str) -> str:
-    """A preset in a few words: `quick pp128 tg32 ×3`."""
-    shape = speed.PRESETS[name]
-    return f"{name} {shape_label(shape.prompt_tokens, shape.generated_tokens, shape.depth, ' ')} ×{shape.repetitions}"
+    def _own_reason(self, action: str) -> str | None:
+        if not self.is_mounted:
+            return None
+        unfinished = self.query_one(UnfinishedOffer).unfinished
+        facts = {
+            "run": (not self.marked, "No model is marked."),
+            "stop": (not self.running and not self.pages.finding, "Nothing runs."),
+            "skip": (not self.running, "Nothing runs."),
+            "preset": (self.running, "The running benchmark keeps its plan."),
+            "plan": (self.running, "The running benchmark keeps its plan."),
+            "resume": (unfinished is None, "No plan is unfinished."),
+            "drop": (unfinished is None, "No plan is unfinished."),
+            "again": (not self.bench.noisy, "No cell is noisy."),
+            "table": (self.pages.page == RESULTS, "This page is a table already."),
+            "export": (self.services.session is None, "Nothing was measured yet."),
+        }
+        lacking, words = facts.get(action, (False, ""))
+        return words if lacking else None

@@ -17,7 +17,7 @@ from textual.widgets import Footer, Static
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.events import Failed, Inspected
-from slmtui.lab.services import RESERVE_BYTES
+from slmtui.lab.loading import RESERVE_BYTES
 from slmtui.sources.store import StoreError
 from slmtui.ui.base import LabScreen
 from slmtui.ui.commands import Place, bindings

@@ -49,7 +49,7 @@ class SessionSheet(ModalScreen[None]):
 
 
 def _circumstances(session: Session, measurements: tuple[Measurement, ...]) -> Content:
-    machine = session.environment.machine
+    environment, machine = session.environment, session.environment.machine
     engines = dict.fromkeys(each.facts.engine for each in measurements if each.facts.engine)
     threads = dict.fromkeys(str(each.settings.threads) for each in measurements if each.settings.threads)
     known = [
@@ -57,7 +57,10 @@ def _circumstances(session: Session, measurements: tuple[Measurement, ...]) -> C
         ("system", machine.system),
         ("engine", ", ".join(engines)),
         ("threads", ", ".join(threads)),
-        ("versions", f"slmtui {session.environment.slmtui}, Python {session.environment.python}"),
+        (
+            "versions",
+            ", ".join(filter(None, (environment.program, environment.python and f"Python {environment.python}"))),
+        ),
     ]
     lines = [Content.assemble((f"{label:<10}", "$text-muted"), one_line(value)) for label, value in known if value]
     return Content("\n").join(lines)

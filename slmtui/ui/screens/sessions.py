@@ -1,4 +1,4 @@
-"""Everything measured so far: look again, name, export, delete."""
+"""Everything measured so far: look again, compare, name, export, delete."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Footer, Static
 
+from slmtui.core.diff import DiffError
 from slmtui.core.machine import strip_words
 from slmtui.core.measurement import Measurement, Session
 from slmtui.core.results import cell_results
 from slmtui.core.text import NOT_MEASURED, one_line
+from slmtui.lab.diff import SessionDiff, Side, diff
+from slmtui.lab.importing import ImportOutcome
 from slmtui.sources.store import StoreError
 from slmtui.ui.base import LabScreen
 from slmtui.ui.commands import Place, bindings
@@ -26,6 +29,7 @@ from slmtui.ui.widgets.result_table import CellTable, local_time, model_words
 from slmtui.ui.widgets.strip import Strip
 
 _COLUMNS = (
+    TableColumn("mark", "", 1, sortable=False),
     TableColumn("running", "", 1, sortable=False),
     TableColumn("started", "started", 16),
     TableColumn("name", "name", 12, room=32),
@@ -42,7 +46,9 @@ NOTHING = Content.assemble(
     ("c", "bold $primary"),
     " chats with them and ",
     ("b", "bold $primary"),
-    " measures them.",
+    " measures them.\n",
+    ("i", "bold $primary"),
+    "  imports what llama-bench has measured.",
 )
 
 
@@ -63,6 +69,14 @@ class MeasurementsRead(Message):
         self.measurements = measurements
 
 
+class Compared(Message):
+    """Two sessions were compared."""
+
+    def __init__(self, diff: SessionDiff) -> None:
+        super().__init__()
+        self.diff = diff
+
+
 class SessionsScreen(LabScreen):
     """A list of sessions over the results of the highlighted one."""
 
@@ -74,6 +88,10 @@ class SessionsScreen(LabScreen):
         super().__init__()
         self.sessions: dict[str, Session] = {}
         self.measurements: tuple[Measurement, ...] = ()
+        self._to_show: str | None = None
+        """Id of the session to go to once it is listed."""
+        self.marks: tuple[str, ...] = ()
+        """Ids of the marked sessions: A, then B."""
 
     def compose(self) -> ComposeResult:
         """List above, results below."""
@@ -129,7 +147,11 @@ class SessionsScreen(LabScreen):
     @on(SessionsRead)
     def _take_sessions(self, message: SessionsRead) -> None:
         self.sessions = {session.id: session for session in message.sessions}
+        self.marks = tuple(marked for marked in self.marks if marked in self.sessions)
         self._list.show_only({session.id: self._figures(session) for session in message.sessions})
+        if self._to_show in self.sessions:
+            self._list.highlight(self._to_show)
+        self._to_show = None
         self.remove_class("-unread")
         self.set_class(not message.sessions, "-empty")
         number, total = len(message.sessions), sum(session.measurements for session in message.sessions)
@@ -150,7 +172,9 @@ class SessionsScreen(LabScreen):
 
     @on(FitTable.Pressed)
     def _pressed(self, event: FitTable.Pressed) -> None:
-        if event.table is self._list and event.twice:
+        if event.table is self._list and event.column == "mark":
+            self.action_mark()
+        elif event.table is self._list and event.twice:
             self.action_open()
 
     # -- what is shown
@@ -158,7 +182,9 @@ class SessionsScreen(LabScreen):
     def _figures(self, session: Session) -> dict[str, Figure]:
         running = self.services.session is not None and self.services.session.id == session.id
         models = ", ".join(model_words(model, demo=False) for model in session.models)
+        mark = "AB"[self.marks.index(session.id)] if session.id in self.marks else ""
         return {
+            "mark": Figure(mark or "·", tone="accent" if mark else "muted"),
             "running": Figure("▸" if running else "", tone="accent"),
             "started": Figure(local_time(session.started_at), session.started_at),
             "name": Figure(
@@ -181,9 +207,51 @@ class SessionsScreen(LabScreen):
 
     def reason(self, action: str) -> str | None:
         """Why an action can't act now."""
-        if action in ("open", "export", "rename", "delete") and self.highlighted is None:
+        if action in ("open", "mark", "export", "rename", "delete") and self.highlighted is None:
             return "Nothing has been measured yet."
+        if action == "diff" and self._to_compare is None:
+            return "Mark two sessions with space, or one and go to the other."
         return None
+
+    @property
+    def _to_compare(self) -> tuple[Session, Session] | None:
+        """A and B: the marked ones, or the marked and the highlighted one."""
+        at = [self.highlighted.id] if self.highlighted else []
+        both = list(dict.fromkeys([*self.marks, *at]))[:2]
+        return (self.sessions[both[0]], self.sessions[both[1]]) if self.marks and len(both) == 2 else None
+
+    def action_mark(self) -> None:
+        """Mark or unmark the highlighted session."""
+        if (session := self.highlighted) is None:
+            return
+        if session.id in self.marks:
+            self.marks = tuple(marked for marked in self.marks if marked != session.id)
+        elif len(self.marks) == 2:
+            self.say("A and B are marked: take the mark from one of them first.", "warning")
+        else:
+            self.marks = (*self.marks, session.id)
+        for each in self.sessions.values():
+            self._list.put(each.id, self._figures(each))
+        self.refresh_keys()
+
+    def action_diff(self) -> None:
+        """Compare the marked sessions."""
+        if (both := self._to_compare) is not None:
+            self.compare(*both)
+
+    @work(exclusive=True, group="diff")
+    async def compare(self, a: Session, b: Session) -> None:
+        """Compare B with A and show it."""
+        try:
+            self.post_message(Compared(await diff(self.services, Side(session=a), Side(session=b))))
+        except (DiffError, StoreError) as error:
+            self.post_message(Problem(str(error)))
+
+    @on(Compared)
+    def _show_diff(self, message: Compared) -> None:
+        from slmtui.ui.screens.diff import DiffScreen
+
+        self.app.push_screen(DiffScreen(message.diff))
 
     def action_open(self) -> None:
         """Show every measurement of the session."""
@@ -191,6 +259,18 @@ class SessionsScreen(LabScreen):
 
         if (session := self.highlighted) is not None:
             self.app.push_screen(SessionSheet(session, self.measurements))
+
+    def action_import(self) -> None:
+        """Ask for a file of measurements and list it."""
+        from slmtui.ui.widgets.pick import ImportSheet
+
+        self.app.push_screen(ImportSheet(self.services), self._imported)
+
+    def _imported(self, outcome: ImportOutcome | None) -> None:
+        if outcome is not None:
+            self.say(outcome.sentence)
+            self._to_show = outcome.session.id
+            self.read_sessions()
 
     def action_export(self) -> None:
         """Ask where to, and write it."""
@@ -247,7 +327,7 @@ class SessionsScreen(LabScreen):
 def describe(session: Session) -> Content:
     """A session in one line: its name or start, and where it was measured."""
     machine = strip_words(session.environment.machine)
-    about = " · ".join(filter(None, (machine, f"slmtui {session.environment.slmtui}")))
+    about = " · ".join(filter(None, (machine, session.environment.program)))
     title = one_line(session.name) or local_time(session.started_at)
     return Content.assemble((title, "bold"), (f"  {one_line(about)}", "$text-muted"))
 

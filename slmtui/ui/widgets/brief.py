@@ -18,3 +18,7 @@ class Brief(Widget):
     def render(self) -> Content:
         """The longest text that is not cut."""
         return Content(next((each for each in self.variants if len(each) <= self.content_size.width), ""))
+
+
+class SettingsSummary(Brief):
+    """The settings in a few words; a click opens the sheet."""

@@ -15,11 +15,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from slmtui.core.stats import Summary
-from slmtui.core.text import memory, one_line, rate, shorten
+from slmtui.core.text import one_line, rate, shorten
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _VALUE_CELLS = 8
-_LABEL_CELLS = 26
+_LABEL_CELLS = 44
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -47,12 +47,17 @@ class Chart(Widget):
         """`style` names a CSS class for the chart."""
         super().__init__(classes=style or None)
         self._title = title
-        self._remark = remark
+        self.remark = remark
+        """Muted words after the title."""
 
     @property
     def labels(self) -> list[str]:
-        """One label a line."""
+        """One label a line, without line breaks."""
         raise NotImplementedError
+
+    def heading(self, line: int) -> str | None:
+        """The words of a line that is a heading and has neither label nor drawing."""
+        return None
 
     def draw(self, line: int, cells: int) -> list[Segment]:
         """What stands beside the label of a line, in at most `cells` cells."""
@@ -64,14 +69,16 @@ class Chart(Widget):
 
     def render_line(self, y: int) -> Strip:
         """The title, then the lines."""
-        width, labels = self.content_size.width, [one_line(label) for label in self.labels]
+        width, labels = self.content_size.width, self.labels
         if y == 0:
             parts = [
                 Segment(self._title, self.style("chart--title")),
-                Segment(f"  {self._remark}", self.style("chart--muted")),
+                Segment(f"  {self.remark}", self.style("chart--muted")),
             ]
+        elif y <= len(labels) and (heading := self.heading(y - 1)) is not None:
+            parts = [Segment(shorten(heading, width), self.style("chart--title"))]
         elif y <= len(labels):
-            cells = min(max(map(len, labels)), _LABEL_CELLS, max(8, width // 3))
+            cells = min(max(map(len, labels)), _LABEL_CELLS, max(8, width // 2))
             label = Segment(shorten(labels[y - 1], cells).ljust(cells) + " ", self.rich_style)
             parts = [label, *self.draw(y - 1, max(0, width - cells - 1))]
         else:
@@ -81,53 +88,6 @@ class Chart(Widget):
     def style(self, name: str) -> Style:
         """The theme's style for a part of the chart."""
         return self.get_component_rich_style(name)
-
-
-class Stack(msgspec.Struct, frozen=True):
-    """One line of a memory chart: sizes in bytes, in the order of `MemoryChart.KINDS`; None is unknown."""
-
-    label: str
-    parts: tuple[int | None, ...]
-
-
-class MemoryChart(Chart):
-    """What the engine allocated for each model: weights, KV cache and compute buffers end to end."""
-
-    KINDS: ClassVar[tuple[tuple[str, str], ...]] = (("weights", "█"), ("KV cache", "▓"), ("compute", "░"))
-
-    stacks: reactive[tuple[Stack, ...]] = reactive((), layout=True)
-
-    def __init__(self, *, style: str = "") -> None:
-        """`style` names a CSS class for the chart."""
-        super().__init__("Engine memory", " · ".join(f"{sign} {kind}" for kind, sign in self.KINDS), style=style)
-
-    @property
-    def labels(self) -> list[str]:
-        """One label a line."""
-        return [stack.label for stack in self.stacks]
-
-    def draw(self, line: int, cells: int) -> list[Segment]:
-        """The parts end to end, then each as a figure."""
-        stack = self.stacks[line]
-        figures = _figures(self.stacks, most=max(0, cells - 12))
-        words = f"  {figures[line]:>{max(map(len, figures))}}"
-        room = max(0, cells - len(words))
-        top = max(sum(part or 0 for part in each.parts) for each in self.stacks)
-        drawn, at, done = [], 0, 0
-        for part, (_, sign) in zip(stack.parts, self.KINDS, strict=True):
-            done += part or 0
-            end = round(done / top * room) if top else 0
-            drawn.append(Segment(sign * (end - at), self.style("chart--bar")))
-            at = end
-        return [*drawn, Segment(" " * (room - at), self.rich_style), Segment(words, self.rich_style)]
-
-
-def _figures(stacks: Sequence[Stack], most: int) -> list[str]:
-    """Each sum with its parts; the sums alone where that takes more than `most` cells."""
-    sums = [memory(sum(part or 0 for part in stack.parts) or None) for stack in stacks]
-    parts = [" + ".join(memory(part) for part in stack.parts) for stack in stacks]
-    full = [f"{total} = {each}" for total, each in zip(sums, parts, strict=True)]
-    return full if max(map(len, full)) + 2 <= most else sums
 
 
 class BarChart(Chart):
@@ -142,7 +102,7 @@ class BarChart(Chart):
     @property
     def labels(self) -> list[str]:
         """One label a line."""
-        return [bar.label for bar in self.bars]
+        return [one_line(bar.label) for bar in self.bars]
 
     def draw(self, line: int, cells: int) -> list[Segment]:
         """The bar with its whiskers, and the median as a figure."""

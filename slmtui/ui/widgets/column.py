@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from textual import on
@@ -21,6 +23,7 @@ from slmtui.core.events import (
     FailureKind,
     Loaded,
     Loading,
+    MemorySampled,
     Prefilled,
     Prompted,
     StopReason,
@@ -28,9 +31,12 @@ from slmtui.core.events import (
 )
 from slmtui.core.live import Live
 from slmtui.lab.talk import Seat
+from slmtui.ui.painter import Painter
 from slmtui.ui.widgets.meter import ACTIVE, Meter, Phase, Reading, memory_words
-from slmtui.ui.widgets.reply import FLUSH_HZ, Reply
+from slmtui.ui.widgets.reply import Reply
 
+METER_EVERY_S = 0.5
+"""How often the figures of an answer that is being written are painted at most."""
 _LOST = "The worker of this model is gone: somebody or the system ended it while it was idle."
 
 
@@ -44,8 +50,14 @@ class Exchange:
     reply: Reply | None = None
 
 
+class Turns(Vertical):
+    """Questions, answers and failures in order."""
+
+    BLANK = True  # has nothing of its own to draw
+
+
 class Column(Vertical):
-    """A transcript above a meter; post `Heard` to it with every event of its model."""
+    """A transcript above a meter; let it `hear` every event of its model."""
 
     DEFAULT_CSS = """
     Column {
@@ -56,7 +68,7 @@ class Column(Vertical):
         border-subtitle-color: $text-muted;
         &:focus-within { border: round $border; }
         & > VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; }
-        & .turns { height: auto; min-height: 100%; padding: 0 1; }
+        & Turns { height: auto; min-height: 100%; padding: 0 1; }
         & Meter { border-top: solid $border-blurred; }
         & .question {
             margin: 1 0; padding: 0 1; background: $boost;
@@ -71,12 +83,8 @@ class Column(Vertical):
     }
     """
 
-    class Heard(Message):
-        """Something that the model of this column reports."""
-
-        def __init__(self, event: AnyEvent) -> None:
-            super().__init__()
-            self.event = event
+    class Heard(Message, bubble=False):
+        """There is something in the inbox that is not only painted."""
 
     class Asked(Message):
         """A question was sent to this column's model."""
@@ -103,9 +111,10 @@ class Column(Vertical):
             super().__init__()
             self.column = column
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, painter: Painter) -> None:
         super().__init__()
         self.seat = seat
+        self._painter = painter
         self.phase: Phase = "queued"
         self.failure: Failed | None = None
         self.closing = False
@@ -117,26 +126,36 @@ class Column(Vertical):
         self._fraction = 0.0
         self._note = "waiting for the model before it"
         self._contended = False
+        self._inbox: deque[AnyEvent] = deque()
+        """Events that nobody looked at, the oldest first."""
+        self._reading = False
         self._stale = False
+        """Whether the text or the meter shows less than is known."""
+        self._metered_s = 0.0
+        self._plain: deque[Reply] = deque()
+        """Answers that have ended and are not typeset yet."""
 
     def compose(self) -> ComposeResult:
         """Transcript and meter."""
         with VerticalScroll():
-            yield Vertical(classes="turns")
+            yield Turns()
         yield Meter()
 
     def on_mount(self) -> None:
         """Name the model, follow the text, and watch the worker."""
         self._show_name()
         self.query_one(VerticalScroll).anchor()
-        self.set_interval(1 / FLUSH_HZ, self._repaint)
         self.set_interval(1.0, self._watch_worker)
         self._show()
 
+    def on_unmount(self) -> None:
+        """There is nothing to paint any more."""
+        self._painter.forget(self)
+
     @property
-    def turns(self) -> Vertical:
+    def turns(self) -> Turns:
         """Questions, answers and failures in order."""
-        return self.query_one(".turns", Vertical)
+        return self.query_one(Turns)
 
     @property
     def active(self) -> bool:
@@ -201,17 +220,81 @@ class Column(Vertical):
         self._open = None
         self.enter("stopped", "before its turn")
 
-    @on(Heard)
-    async def take(self, message: Heard) -> None:
-        """Show what the model reports."""
-        event = message.event
+    def hear(self, event: AnyEvent) -> None:
+        """Take what the model reports; figures and text wait for the painter, everything else is shown at once."""
+        self._inbox.append(event)
+        if self._only_painted(event):
+            self._painter.want(self)
+        else:
+            self.post_message(self.Heard())
+
+    def _only_painted(self, event: AnyEvent) -> bool:
+        match event:
+            case Tokens():
+                return self.phase == "decoding"
+            case Prefilled():
+                return self.phase == "prefill"
+            case Loading():
+                return self.phase == "loading"
+            case _:
+                return isinstance(event, MemorySampled)
+
+    def paint(self) -> None:
+        """Show what has come; with nothing new, typeset a piece of an answer that has ended."""
+        if self._reading:  # whoever reads the inbox asks for a painter afterwards
+            return
+        while self._inbox and self._only_painted(self._inbox[0]):
+            self._keep(self._inbox.popleft())
+        if not self.screen.is_current:
+            return
+        if self._stale:
+            self._paint_text()
+            if self.phase != "decoding" or time.monotonic() - self._metered_s >= METER_EVERY_S:
+                self._show()
+        elif self._plain:
+            self.call_next(self._typeset)
+
+    def _paint_text(self) -> None:
+        self._stale = False
+        if self._open is not None and self._open.reply is not None:
+            self._open.reply.paint()
+
+    async def _typeset(self) -> None:
+        """One piece only: keys and the other columns come between two."""
+        if self._plain:
+            reply = self._plain[0]
+            if not reply.is_attached or not await reply.typeset():
+                self._plain.popleft()
+        if self._plain:
+            self._painter.want(self)
+
+    def _keep(self, event: AnyEvent) -> None:
+        """Keep what an event says, for the painter."""
         self._live = self._live.after(event)
         self._stale = True
+        if isinstance(event, Loading):
+            self._fraction = event.fraction
+        elif isinstance(event, Tokens) and self._open is not None and self._open.reply is not None:
+            self._open.reply.feed(event)
+
+    @on(Heard)
+    async def read(self) -> None:
+        """Show at once what is in the inbox."""
+        self._reading = True
+        try:
+            while self._inbox:
+                event = self._inbox.popleft()
+                self._keep(event)
+                await self._take(event)
+        finally:
+            self._reading = False
+        if self._stale or self._plain:
+            self._painter.want(self)
+
+    async def _take(self, event: AnyEvent) -> None:
         match event:
-            case Loading():
-                self._fraction = event.fraction
-                if self.phase != "loading":
-                    self.enter("loading")
+            case Loading() if self.phase != "loading":
+                self.enter("loading")
             case Loaded():
                 self._show_name()
                 await self.turns.query(".failure.-load").remove()
@@ -221,10 +304,11 @@ class Column(Vertical):
                 self.enter("prefill")
             case Prefilled() if self.phase != "prefill":
                 self.enter("prefill")
-            case Tokens():
-                self._write(event)
+            case Tokens() if self.phase != "decoding":
+                self._paint_text()
+                self.enter("decoding")
             case Done():
-                await self._end(event)
+                self._end(event)
             case Failed():
                 await self._fail(event)
             case _:
@@ -242,19 +326,14 @@ class Column(Vertical):
             self._open.widgets.append(self._open.reply)
             await self.turns.mount(self._open.reply)
 
-    def _write(self, tokens: Tokens) -> None:
-        if self._open is not None and self._open.reply is not None:
-            self._open.reply.feed(tokens)
-        if self.phase != "decoding":
-            self.enter("decoding")
-
-    async def _finish(self, words: str) -> None:
+    def _finish(self, words: str) -> None:
         exchange, self._open = self._open, None
         if exchange is not None and exchange.reply is not None:
-            await exchange.reply.finish(words)
+            exchange.reply.finish(words)
+            self._plain.append(exchange.reply)
 
-    async def _end(self, done: Done) -> None:
-        await self._finish(remark(self._live, contended=self._contended))
+    def _end(self, done: Done) -> None:
+        self._finish(remark(self._live, contended=self._contended))
         if done.reason is StopReason.CANCELLED:
             self.enter("stopped", "" if self.seat.loaded.ready else "not loaded; ctrl+r loads it")
         else:
@@ -262,7 +341,7 @@ class Column(Vertical):
 
     async def _fail(self, failed: Failed) -> None:
         exchange = self._open
-        await self._finish("not kept in the conversation" if self._live.tokens else "")
+        self._finish("not kept in the conversation" if self._live.tokens else "")
         if failed.kind is FailureKind.CANCELLED:
             self.enter("stopped", "not loaded; ctrl+r loads it")
             return
@@ -280,14 +359,10 @@ class Column(Vertical):
         """Notice a worker that dies while it has nothing to do."""
         loaded = self.seat.loaded
         if self.phase in {"ready", "done", "stopped"} and loaded.load_s is not None and not loaded.ready:
-            self.post_message(self.Heard(Failed(kind=FailureKind.CRASHED, message=_LOST)))
-
-    def _repaint(self) -> None:
-        if self._stale:
-            self._show()
+            self.hear(Failed(kind=FailureKind.CRASHED, message=_LOST))
 
     def _show(self) -> None:
-        self._stale = False
+        self._metered_s = time.monotonic()
         meter = self.query_one(Meter)
         meter.reading = Reading(
             phase=self.phase,

@@ -1,106 +1,150 @@
-"""The results of a benchmark, one row a model, with the engine's memory by kind."""
+"""The results of a plan, one row a cell: its state, its speeds with their spread, bandwidth use and memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from textual.content import Content
 
-from slmtui.core.catalog import LocalModel
-from slmtui.core.events import Failed, total_bytes
-from slmtui.core.results import CellResult, memory_by_kind
-from slmtui.core.stats import Summary
-from slmtui.core.text import NOT_MEASURED, duration, memory, one_line, rate
-from slmtui.ui.widgets.chart import Stack
-from slmtui.ui.widgets.fit_table import Figure, FitTable, TableColumn
+from slmtui.core.events import total_bytes
+from slmtui.core.plan import Cell, setup_words
+from slmtui.core.results import CellResult
+from slmtui.core.text import duration, memory, one_line
+from slmtui.ui.pages.bench import CellState
+from slmtui.ui.pages.entry import Entry
+from slmtui.ui.pages.figures import MODEL, SETUP, TEST, median, names, number, percent, quartiles, seconds, size
+from slmtui.ui.widgets.fit_table import Figure, TableColumn, Tone
+from slmtui.ui.widgets.page_table import PageTable
 from slmtui.ui.widgets.result_table import model_words
 
 _COLUMNS = (
-    TableColumn("model", "model", 16, room=32),
+    TableColumn("state", "state", 9),
+    MODEL,
+    TEST,
+    SETUP,
     TableColumn("prefill", "prefill", 7, right=True, unit="tok/s"),
-    TableColumn("prefill spread", "q1–q3", 13, rank=2, right=True),
+    TableColumn("prefill spread", "q1–q3", 13, rank=3, right=True),
     TableColumn("decode", "decode", 7, right=True, unit="tok/s"),
-    TableColumn("decode spread", "q1–q3", 11, rank=2, right=True),
-    TableColumn("ttft", "TTFT", 7, right=True),
-    TableColumn("engine", "memory", 8, rank=3, right=True, unit="engine"),
-    TableColumn("process", "memory", 8, right=True, unit="process"),
-    TableColumn("n", "n", 2, rank=1, right=True),
-    TableColumn("note", "", 6, sortable=False),
+    TableColumn("decode spread", "q1–q3", 13, rank=3, right=True),
+    TableColumn("ttft", "TTFT", 7, rank=2, right=True),
+    TableColumn("mbu", "of band-", 8, rank=1, right=True, unit="width"),
+    TableColumn("matmul", "of mul-", 8, rank=5, right=True, unit="tiply"),
+    TableColumn("process", "memory", 8, rank=1, right=True, unit="process"),
+    TableColumn("engine", "memory", 8, rank=4, right=True, unit="engine"),
+    TableColumn("energy", "decode", 7, rank=5, right=True, unit="J/token"),
+    TableColumn("n", "n", 3, rank=2, right=True),
 )
+_TONES: dict[str, Tone] = {"failed": "bad", "running": "accent", "loading": "accent", "done": "good"}
 
 
-class CompareTable(FitTable):
-    """Medians, quartiles and memory of each model; a failed one keeps its row."""
+class CompareTable(PageTable):
+    """Every cell of the plan whether measured or not, then the rows of other programs."""
 
     def __init__(self) -> None:
-        super().__init__(*_COLUMNS, sort="order")
+        super().__init__(_COLUMNS, sort="order")
 
-    def show(self, models: Sequence[LocalModel], results: Sequence[CellResult], failures: Mapping[str, Failed]) -> None:
-        """Show the models that have a result or a failure, in this order."""
-        by_model = {result.model: result for result in results}
+    def show(self, states: Sequence[CellState], entries: Sequence[Entry], varying: frozenset[str]) -> None:
+        """Show the cells in the plan's order; `varying` names the settings in which they differ."""
+        measured = {entry.result.cell: entry for entry in entries if not entry.result.source}
+        planned = {state.cell.key: state for state in states}
         rows = {
-            model.id: row_figures(number, model, by_model.get(model.id), failed=model.id in failures)
-            for number, model in enumerate(models)
-            if model.id in by_model or model.id in failures
+            key: row_figures(place, state, measured.get(key), setup_words(state.cell.setup, varying))
+            for place, (key, state) in enumerate(planned.items())
         }
-        self.show_only(rows)
-        self.styles.height = len(rows) + self.header_height
+        rest = [each for each in entries if each.result.source or each.result.cell not in planned]
+        for place, entry in enumerate(rest, len(rows)):
+            rows[row_key(entry)] = foreign_figures(place, entry)
+        self.show_rows(rows)
 
 
-def row_figures(number: int, model: LocalModel, result: CellResult | None, *, failed: bool) -> dict[str, Figure]:
-    """The cells of one row."""
-    figures = {
-        "order": Figure("", number),
-        "model": Figure(model_words(model.name, demo=model.demo), model.name, "strong", short=model.name),
-        "note": Figure("failed", tone="bad") if failed else Figure(""),
+def row_key(entry: Entry) -> str:
+    """Key of the row of a measured cell."""
+    return f"import {entry.number}" if entry.result.source else entry.result.cell
+
+
+def row_figures(place: int, state: CellState, entry: Entry | None, setup: Iterable[str]) -> dict[str, Figure]:
+    """The cells of the row of a planned cell."""
+    noisy = entry is not None and entry.result.noisy and state.word in ("done", "stopped")
+    words = "! noisy" if noisy else state.words
+    tone: Tone = "warn" if noisy else _TONES.get(state.word, "muted")
+    figures = _named(state.cell) | {
+        "order": Figure("", place),
+        "state": Figure(words, words, tone),
+        "setup": Figure(said := " · ".join(setup), said or None, "muted"),
     }
-    if result is None:
-        return figures
-    ttft = result.ttft_s.median if result.ttft_s else None
-    if result.noisy and not failed:
-        figures["note"] = Figure("noisy", tone="warn")
-    return figures | {
-        "prefill": _speed(result.prefill_tps),
-        "prefill spread": _spread(result.prefill_tps),
-        "decode": _speed(result.decode_tps),
-        "decode spread": _spread(result.decode_tps),
-        "ttft": Figure(duration(ttft), ttft),
-        "engine": _memory(total_bytes(result.engine_memory) or None),
-        "process": _memory(result.process_bytes),
-        "n": Figure(str(len(result.measurements)), len(result.measurements), "muted"),
-    }
+    return figures | (_measured(entry) if entry else {})
 
 
-def describe(result: CellResult) -> Content:
-    """What the table has no column for: how it was measured."""
+def foreign_figures(place: int, entry: Entry) -> dict[str, Figure]:
+    """The cells of a row that another program measured."""
+    state = Figure("imported", "imported", "muted")
+    return names(entry) | {"order": Figure("", place), "state": state} | _measured(entry)
+
+
+def describe(state: CellState | None, entry: Entry | None) -> Content:
+    """What the table has no column for: how a cell was measured, or why it was not."""
+    if state is not None and state.failure is not None:
+        return Content.assemble(
+            (one_line(state.cell.model.name), "bold"), ("  ✗ ", "$text-error"), one_line(state.failure.message)
+        )
+    if entry is None:
+        return Content("")
+    words = " · ".join(filter(None, circumstances(entry.result)))
+    return Content.assemble((one_line(entry.result.name), "bold"), (f"  {words}", "$text-muted"))
+
+
+def circumstances(result: CellResult) -> list[str]:
+    """How a cell was measured, in words; empty ones for what is not known."""
     first = result.measurements[0]
     settings = first.settings
-    words = [
+    return [
+        f"measured by {one_line(result.source)}" if result.source else "",
+        "means, no repetitions" if result.averaged else "",
         f"{first.warmup_runs} warm-ups" if first.warmup_runs is not None else "",
         f"{settings.threads} threads" if settings.threads else "",
         f"context {settings.context:,}" if settings.context else "",
-        f"KV {settings.type_k}" if settings.type_k else "",
+        f"KV {settings.type_k}/{settings.type_v}" if settings.type_k else "",
         f"loaded in {duration(first.load_s)}" if first.load_s is not None else "",
         f"peak RSS {memory(result.peak_rss_bytes)}" if result.peak_rss_bytes is not None else "",
+        f"{result.energy_meter}" if result.energy_meter else "",
     ]
-    return Content.assemble((one_line(result.name), "bold"), (f"  {' · '.join(filter(None, words))}", "$text-muted"))
 
 
-def stack(result: CellResult) -> Stack:
-    """The engine's memory for the chart."""
-    kinds = memory_by_kind(result.engine_memory)
-    return Stack(result.name, (kinds["weights_bytes"], kinds["kv_cache_bytes"], kinds["compute_bytes"]))
+def _named(cell: Cell) -> dict[str, Figure]:
+    name, label = one_line(cell.model.name), cell.shape.label
+    return {
+        "model": Figure(model_words(cell.model.name, demo=cell.model.demo), name, "strong", short=name),
+        "test": Figure(label, label),
+    }
 
 
-def _speed(summary: Summary | None) -> Figure:
-    return Figure(rate(summary.median if summary else None), summary.median if summary else None)
+def _measured(entry: Entry) -> dict[str, Figure]:
+    result = entry.result
+    joules = result.decode_j_per_token
+    figures = {
+        "prefill": median(result.prefill_tps),
+        "prefill spread": quartiles(entry, "prefill"),
+        "decode": median(result.decode_tps),
+        "decode spread": quartiles(entry, "decode"),
+        "ttft": seconds(result.ttft_s.median if result.ttft_s else None),
+        "mbu": percent(result.mbu),
+        "matmul": percent(result.matmul_share),
+        "process": size(result.process_bytes),
+        "engine": size(total_bytes(result.engine_memory) or None),
+        "energy": Figure("" if joules is None else f"{joules:.3g}", joules),
+        "n": number(_runs(result)),
+    }
+    if result.together:
+        test = f"{result.shape}, together"
+        return figures | {"test": Figure(test, test, "warn")}
+    return figures
 
 
-def _spread(summary: Summary | None) -> Figure:
-    if summary is None or summary.n < 2:
-        return Figure(NOT_MEASURED, tone="muted")
-    return Figure(f"{rate(summary.q1)}–{rate(summary.q3)}", summary.spread_frac, "warn" if summary.noisy else "muted")
+def _runs(result: CellResult) -> int:
+    speeds = [summary.n for summary in (result.prefill_tps, result.decode_tps) if summary]
+    return max(speeds, default=len(result.measurements))
 
 
-def _memory(value: int | None) -> Figure:
-    return Figure(memory(value), value)
+def by_cell(entries: Iterable[Entry]) -> Mapping[str, Entry]:
+    """Entries by the key of their row."""
+    return {row_key(entry): entry for entry in entries}

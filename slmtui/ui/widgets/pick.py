@@ -1,4 +1,4 @@
-"""Small sheets that ask for one thing: a file to add, a name, yes or no, where to export to."""
+"""Small sheets that ask for one thing: a file to add or import, a name, yes or no, where to export to."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from slmtui.core.events import Failed
 from slmtui.core.measurement import Session
 from slmtui.core.text import one_line
 from slmtui.lab.export import FORMATS, ExportError
+from slmtui.lab.importing import ImportFailedError, ImportOutcome, import_file
 from slmtui.lab.services import Services
 from slmtui.sources.config import ConfigError
 from slmtui.sources.library import UnknownModelError
@@ -44,7 +45,7 @@ _SHEET_CSS = """
 class Outcome(Message):
     """What came of it, for the sheet that asked."""
 
-    def __init__(self, text: str, *, result: LocalModel | Path | None = None) -> None:
+    def __init__(self, text: str, *, result: LocalModel | Path | ImportOutcome | None = None) -> None:
         super().__init__()
         self.text = text
         self.result = result
@@ -123,6 +124,51 @@ class AddFileSheet(ModalScreen[LocalModel | None]):
     @on(Outcome)
     def _ended(self, outcome: Outcome) -> None:
         if isinstance(outcome.result, LocalModel):
+            self.dismiss(outcome.result)
+        else:
+            _tell(self, _bad(outcome.text))
+
+
+class ImportSheet(ModalScreen[ImportOutcome | None]):
+    """Asks for a file of measurements and imports it; the result is None when the person gave up."""
+
+    DEFAULT_CSS = _SHEET_CSS.replace("{name}", "ImportSheet")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self.services = services
+
+    def compose(self) -> ComposeResult:
+        """One field, and what is wrong with what is in it."""
+        with Vertical(classes="sheet") as sheet:
+            sheet.border_title = "Import measurements"
+            sheet.border_subtitle = "→ completes · enter imports · esc cancels"
+            yield Static(
+                "What llama-bench printed with -o json, -o jsonl or -o csv, or a JSON export of slmtui.", classes="hint"
+            )
+            with Horizontal(classes="row"):
+                yield Label("file")
+                yield Input(placeholder="~/results.json", suggester=PathSuggester(""), compact=True)
+            yield Static(markup=False, classes="outcome")
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        if event.value.strip():
+            _tell(self, Content.styled("Reading it …", "$text-muted"))
+            self.take(event.value.strip())
+
+    @work(exclusive=True, group="import")
+    async def take(self, typed: str) -> None:
+        """Import in a thread."""
+        try:
+            self.post_message(Outcome("", result=await import_file(self.services, typed)))
+        except (ImportFailedError, StoreError) as error:
+            self.post_message(Outcome(str(error)))
+
+    @on(Outcome)
+    def _ended(self, outcome: Outcome) -> None:
+        if isinstance(outcome.result, ImportOutcome):
             self.dismiss(outcome.result)
         else:
             _tell(self, _bad(outcome.text))
@@ -262,7 +308,7 @@ class ConfirmSheet(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-def _tell(sheet: ModalScreen[LocalModel | None] | ModalScreen[Path | None], words: Content) -> None:
+def _tell(sheet: AddFileSheet | ImportSheet | ExportSheet, words: Content) -> None:
     sheet.query_one(".outcome", Static).update(words)
 
 

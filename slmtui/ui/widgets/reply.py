@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import ClassVar
 
@@ -12,24 +13,24 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.reactive import reactive
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
 from slmtui.core.events import Tokens
 from slmtui.core.text import clean, duration
 from slmtui.core.thinking import ThinkingSplitter
+from slmtui.ui.widgets.draft import Draft
 
-FLUSH_HZ = 15
-"""How often new text is painted; a paint per token would take half a core and slow the models down."""
+PIECE_LINES = 8
+"""Lines of an answer that are typeset in one go; more would keep a pressed key waiting."""
 
 _UNFINISHED_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]{0,200})?$")
 
 
 class Reply(Vertical):
-    """Streaming Markdown, with the model's thoughts folded above it and a remark below it.
+    """Text as it is written, with the model's thoughts folded above it and a remark below it; in the end, Markdown.
 
-    `feed` it token events as they come, then `finish` it once.
+    `feed` it token events as they come and `paint` now and then; `finish` it once, then `typeset` it piece by piece.
     """
 
     DEFAULT_CSS = """
@@ -41,75 +42,90 @@ class Reply(Vertical):
     }
     """
 
+    BLANK = True  # has nothing of its own to draw
+
     def __init__(self, *, inside_thought: bool = False) -> None:
         """With `inside_thought` the prompt ended in the middle of a thought."""
         super().__init__()
         self._splitter = ThinkingSplitter(inside=inside_thought)
+        self._thought = Thought()
+        self._draft = Draft()
+        self._remark = Static(markup=False, classes="remark")
+        self._markdown = Markdown(parser_factory=_parser, open_links=False)
         self._answer: list[str] = []
         self._pending = ""
-        self._started = False
-        self._flusher: Timer | None = None
+        self._pieces: list[str] | None = None
+        """The parts of the answer that are not typeset yet, the last first."""
 
     def compose(self) -> ComposeResult:
         """Thoughts, answer, remark; the first and the last only once there is something to show."""
-        yield Thought()
-        yield Markdown(parser_factory=_parser, open_links=False)
-        yield Static(markup=False, classes="remark")
+        yield self._thought
+        yield self._draft
+        yield self._remark
 
     def on_mount(self) -> None:
         """Wait for text."""
-        self.query_one(".remark").display = False
-        self._flusher = self.set_interval(1 / FLUSH_HZ, self._flush_soon, pause=True)
+        self._remark.display = self._markdown.display = False
 
     @property
     def answer(self) -> str:
         """The answer without its thoughts, made harmless."""
         return clean("".join(self._answer)).strip("\n")
 
+    @property
+    def shown(self) -> str:
+        """The text that is on the screen: what was painted so far, then the Markdown."""
+        return self._markdown.source if self.typeset_wholly else self._draft.text
+
+    @property
+    def typeset_wholly(self) -> bool:
+        """Whether the answer is shown as Markdown."""
+        return self._markdown.display
+
     def feed(self, tokens: Tokens) -> None:
-        """Take new tokens; the first are painted at once, later ones at `FLUSH_HZ`."""
+        """Take new tokens."""
         was_thinking = self._splitter.thinking
         self._take(*self._splitter.feed(tokens.text))
         if was_thinking or self._splitter.thinking:
-            self.query_one(Thought).note(tokens)
-        if not self._started and (self._pending or self._splitter.thinking):
-            self._started = True
-            self.call_next(self.flush)
-            if self._flusher is not None:
-                self._flusher.resume()
+            self._thought.note(tokens)
 
-    def _flush_soon(self) -> None:
-        # A timer's own task may be cancelled in the middle of a mount, which would cancel the mounted blocks too.
-        if self._pending:
-            self.call_next(self.flush)
-
-    async def flush(self) -> None:
-        """Paint what has come since the last time."""
+    def paint(self) -> None:
+        """Show what has come since the last time."""
+        self._thought.show()
         held = _UNFINISHED_ESCAPE.search(self._pending)
         ready = self._pending[: held.start()] if held else self._pending
         self._pending = self._pending[len(ready) :]
         if piece := clean(ready):
-            await self.query_one(Markdown).append(piece)
+            self._draft.add(piece)
 
-    async def finish(self, remark: str = "") -> None:
-        """Paint the whole answer anew, which mends what streaming may have misread, with a remark under it."""
-        if self._flusher is not None:
-            self._flusher.stop()
+    def finish(self, remark: str = "") -> None:
+        """Show the rest, with a remark under it."""
         self._take(*self._splitter.close())
-        self._pending = ""
-        self.query_one(Thought).over = True
-        await self.query_one(Markdown).update(self.answer)
+        self._thought.over = True
+        self.paint()
         self.show_remark(remark)
+
+    async def typeset(self) -> bool:
+        """Set a piece of the finished answer in Markdown, which is shown when all are; whether there is more to do."""
+        if self._pieces is None:
+            self._pieces = (await asyncio.to_thread(_pieces, self.answer))[::-1]
+            await self.mount(self._markdown, after=self._draft)
+        elif self._pieces:
+            await self._markdown.append(self._pieces.pop())
+        elif self._draft.is_attached:
+            with self.app.batch_update():
+                self._markdown.display = True
+                await self._draft.remove()
+        return self._draft.is_attached
 
     def show_remark(self, remark: str) -> None:
         """Show a remark under the answer; none hides the line."""
-        line = self.query_one(".remark", Static)
-        line.update(remark)
-        line.display = bool(remark)
+        self._remark.update(remark)
+        self._remark.display = bool(remark)
 
     def _take(self, thought: str, answer: str) -> None:
         if thought:
-            self.query_one(Thought).add(thought)
+            self._thought.add(thought)
         if not self._answer:
             answer = answer.lstrip("\n")
         if answer:
@@ -130,22 +146,21 @@ class Thought(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,space", "unfold", "Unfold", show=False)]
 
     over: reactive[bool] = reactive(False)
-    tokens: reactive[int] = reactive(0)
     unfolded: reactive[bool] = reactive(False, layout=True)
 
     def __init__(self) -> None:
         super().__init__()
+        self.tokens = 0
         self._text: list[str] = []
+        self._stale = self._says_something = False
         self._first_at_s: float | None = None
         self._last_at_s = 0.0
 
     def add(self, text: str) -> None:
         """Take more of the thought."""
         self._text.append(text)
-        if text.strip():
-            self.add_class("-thought")
-        if self.unfolded:
-            self.refresh(layout=True)
+        self._stale = True
+        self._says_something = self._says_something or not text.isspace()
 
     def note(self, tokens: Tokens) -> None:
         """Count tokens that belong to the thought, and its time by the worker's clock."""
@@ -153,6 +168,14 @@ class Thought(Widget, can_focus=True):
             self._first_at_s = tokens.at_s[0] if self._first_at_s is None else self._first_at_s
             self._last_at_s = tokens.at_s[-1]
         self.tokens += tokens.count
+        self._stale = True
+
+    def show(self) -> None:
+        """Paint what has come since the last time."""
+        if self._stale:
+            self._stale = False
+            self.set_class(self._says_something, "-thought")
+            self.refresh(layout=self.unfolded)
 
     def render(self) -> Content:
         """The summary line, and the thought itself while unfolded; never markup."""
@@ -176,3 +199,20 @@ class Thought(Widget, can_focus=True):
 def _parser() -> MarkdownIt:
     """GitHub's Markdown, but HTML stays visible as text: a model that writes tags shall not lose them."""
     return MarkdownIt("gfm-like", {"html": False})
+
+
+def _pieces(text: str) -> list[str]:
+    """The text in parts of about `PIECE_LINES` that begin where a block of Markdown begins; joined they are the text.
+
+    Links that are defined apart from their use bind all of a text together.
+    """
+    links: dict[str, object] = {}
+    starts = [token.map[0] for token in _parser().parse(text, links) if token.map is not None and not token.level]
+    lines = text.splitlines(keepends=True)
+    if links.get("references") or len(lines) != text.count("\n") + 1:  # Textual knows more line breaks than Markdown
+        return [text]
+    cuts = [0]
+    for start in starts:
+        if start - cuts[-1] >= PIECE_LINES:
+            cuts.append(start)
+    return ["".join(lines[cut:end]) for cut, end in zip(cuts, [*cuts[1:], None], strict=True)]

@@ -47,10 +47,14 @@ class Tab(Static):
         self.mode = mode
         self.title = title
         self.key = key
+        self._key_shown: bool | None = None
         self.tooltip = f"{title} ({key})"
 
     def show_key(self, shown: bool) -> None:
         """Show the name with or without the key that goes there."""
+        if shown == self._key_shown:
+            return
+        self._key_shown = shown
         muted = "" if self.has_class("-here") else "$text-muted"
         self.update(Content.assemble((f"{self.key} " if shown else "", muted), self.title))
 
@@ -74,12 +78,14 @@ class Strip(Horizontal):
             background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
         }
         & > .strip--machine {
-            width: 1fr; padding: 0 1; color: $text-muted; text-align: right; text-wrap: nowrap; text-overflow: ellipsis;
+            width: 1fr; height: 1; padding: 0 1; color: $text-muted; text-align: right; text-wrap: nowrap; text-overflow: ellipsis;
         }
         &.-too-small > Tab, &.-too-small > .strip--name { display: none; }
         &.-too-small > .strip--machine { text-align: left; }
     }
     """
+
+    _words = ""
 
     class Chosen(Message):
         """The person asked for a screen."""
@@ -115,12 +121,15 @@ class Strip(Horizontal):
         self.set_class(too_small, "-too-small")
         for tab in self.query(Tab):
             tab.show_key(size.width >= 110)
-        words = self.query_one(".strip--machine", Static)
-        if too_small:
-            words.update(f"slmtui needs {SMALLEST[0]}×{SMALLEST[1]}")
-            return
         tabs = sum(len(title) + 2 + (3 if size.width >= 110 else 0) for _, title, _ in _TABS)
-        words.update(words_for(app.machine, app.live, size.width - tabs - 11))
+        words = (
+            f"slmtui needs {SMALLEST[0]}×{SMALLEST[1]}"
+            if too_small
+            else words_for(app.machine, app.live, size.width - tabs - 11)
+        )
+        if words != self._words:
+            self._words = words
+            self.query_one(".strip--machine", Static).update(words, layout=False)  # it has the rest of the line
 
 
 def words_for(machine: Machine, live: Live, width: int) -> str:

@@ -1,0 +1,309 @@
+"""Plans: what a benchmark measures, cell by cell, and how a plan is written down so that it can be continued."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+
+import msgspec
+
+from slmtui.core.catalog import LocalModel
+from slmtui.core.results import shape_label
+from slmtui.core.text import counted
+
+GPU_LAYERS_ALL = -1
+_CONTEXT_STEP = 256
+
+
+class PlanError(ValueError):
+    """A plan cannot be made, run or continued; the message says why and what to do."""
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a repetition measures, in tokens."""
+
+    prompt_tokens: int = 512
+    generated_tokens: int = 128
+    depth: int = 0
+    """Tokens in the context before the measured part."""
+    after_prompt: bool = False
+    """Whether decode goes on from the prompt, as llama-bench -pg; otherwise both phases begin at `depth`."""
+
+    @property
+    def context(self) -> int:
+        """Tokens of context that it needs."""
+        if self.after_prompt:
+            return self.depth + self.prompt_tokens + self.generated_tokens
+        return self.depth + max(self.prompt_tokens, self.generated_tokens)
+
+    @property
+    def label(self) -> str:
+        """In llama-bench's words: `pp512 tg128 @ d4096`, `pp512+tg128` when decode goes on from the prompt."""
+        between = "+" if self.after_prompt else " "
+        return shape_label(self.prompt_tokens, self.generated_tokens, self.depth, between)
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """How the engine is set up; None takes the machine's own value."""
+
+    threads: int | None = None
+    threads_batch: int | None = None
+    """Threads for prefill; None takes `threads`."""
+    batch: int = 2048
+    micro_batch: int = 512
+    type_k: str = "f16"
+    type_v: str = "f16"
+    flash_attention: str = "auto"
+    device: str = "cpu"
+    gpu_layers: int = 0
+    """Layers offloaded to the device; -1 for all."""
+    context: int | None = None
+    """Tokens of context; None takes what the largest shape needs."""
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One model in one setup and one shape: what is repeated."""
+
+    key: str
+    """Unique in its plan, and the same whenever the plan is continued."""
+    model: LocalModel
+    setup: Setup
+    shape: Shape
+
+    @property
+    def label(self) -> str:
+        """Shape, and what the setup has that is not usual: `pp512 tg128 @ d4096 · 2 threads`."""
+        return " · ".join((self.shape.label, *setup_words(self.setup)))
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to measure, how often, and how."""
+
+    id: str
+    preset: str
+    cells: tuple[Cell, ...]
+    repetitions: int = 5
+    cool_down_s: float = 0.0
+    """Pause before each repetition."""
+    together: bool = False
+    """Whether models run at the same time (contended, and marked so)."""
+    created_at: str
+    """ISO 8601 in UTC."""
+
+    @property
+    def models(self) -> tuple[LocalModel, ...]:
+        """Each model once, in the order of the cells."""
+        return tuple({cell.model.id: cell.model for cell in self.cells}.values())
+
+    @property
+    def varying(self) -> frozenset[str]:
+        """Names of the fields of `Setup` in which its cells differ."""
+        setups = {cell.setup for cell in self.cells}
+        return frozenset(name for name in Setup.__struct_fields__ if len({getattr(one, name) for one in setups}) > 1)
+
+
+class Grid(msgspec.Struct, frozen=True, kw_only=True):
+    """Values to combine, each with each; None leaves what the preset says."""
+
+    prompt_tokens: tuple[int, ...] | None = None
+    generated_tokens: tuple[int, ...] | None = None
+    depths: tuple[int, ...] | None = None
+    pairs: tuple[tuple[int, int], ...] | None = None
+    """Prompt and generation lengths of shapes whose decode goes on from the prompt, as llama-bench -pg: beside the
+    product of the lengths above where these are given, otherwise in its place."""
+    threads: tuple[int, ...] | None = None
+    batches: tuple[int, ...] | None = None
+    micro_batches: tuple[int, ...] | None = None
+    kv_types: tuple[tuple[str, str], ...] | None = None
+    """Types of the cache's keys and values."""
+    flash_attention: tuple[str, ...] | None = None
+    devices: tuple[str, ...] | None = None
+    """None takes the GPU where an engine can use one, otherwise the CPU."""
+    gpu_layers: tuple[int, ...] | None = None
+    repetitions: int | None = None
+    cool_down_s: float | None = None
+    together: bool | None = None
+    after_prompt: bool | None = None
+    """Whether decode goes on from the prompt in all shapes."""
+    context: int | None = None
+
+    def changed_by(self, changes: Grid | None) -> Grid:
+        """The same with everything that `changes` says; lengths that it says take the place of all lengths here."""
+        if changes is None:
+            return self
+        given = {name: value for name in self.__struct_fields__ if (value := getattr(changes, name)) is not None}
+        if "pairs" in given:
+            given = {"prompt_tokens": None, "generated_tokens": None, **given}
+        elif self.pairs is not None and given.keys() & {"prompt_tokens", "generated_tokens"}:
+            given = {"pairs": None, **given}
+        return msgspec.structs.replace(self, **given)
+
+    def checked(self) -> Grid:
+        """The same.
+
+        Raises:
+            PlanError: a value cannot be measured; the message names it.
+        """
+        for what, values, least in (
+            ("the number of prompt tokens", (*(self.prompt_tokens or ()), *(p for p, _ in self.pairs or ())), 0),
+            ("the number of generated tokens", (*(self.generated_tokens or ()), *(n for _, n in self.pairs or ())), 0),
+            ("the depth", self.depths or (), 0),
+            ("the number of threads", self.threads or (), 1),
+            ("the batch size", (*(self.batches or ()), *(self.micro_batches or ())), 1),
+            ("the number of layers on the GPU", self.gpu_layers or (), GPU_LAYERS_ALL),
+            ("the number of repetitions", () if self.repetitions is None else (self.repetitions,), 1),
+            ("the context", () if self.context is None else (self.context,), 1),
+            ("the pause in seconds", () if self.cool_down_s is None else (self.cool_down_s,), 0),
+        ):
+            wrong = [value for value in values if not least <= value < math.inf]
+            if wrong:
+                raise PlanError(f"{what} must be at least {least}, not {wrong[0]:g}")
+        if not list(self.shapes()):
+            raise PlanError("there is nothing to measure: give a number of prompt tokens or of generated tokens")
+        for shape in self.shapes():
+            if self.context is not None and shape.context > self.context:
+                raise PlanError(
+                    f"{shape.label} needs a context of {shape.context:,} tokens and the plan says {self.context:,}; "
+                    "give a larger context, or measure less"
+                )
+        return self
+
+    def shapes(self) -> Iterator[Shape]:
+        """All combinations of lengths and depths that measure something."""
+        lengths: list[tuple[int, int, bool]] = []
+        if self.pairs is None or self.prompt_tokens is not None or self.generated_tokens is not None:
+            prompts, answers = _or(self.prompt_tokens, 512), _or(self.generated_tokens, 128)
+            lengths += [(prompt, answer, bool(self.after_prompt)) for prompt, answer in product(prompts, answers)]
+        lengths += [(prompt, answer, True) for prompt, answer in self.pairs or ()]
+        shapes = (
+            Shape(
+                prompt_tokens=prompt,
+                generated_tokens=answer,
+                depth=depth,
+                after_prompt=after and prompt > 0 and answer > 0,
+            )
+            for depth in _or(self.depths, 0)
+            for prompt, answer, after in lengths
+            if prompt or answer
+        )
+        yield from dict.fromkeys(shapes)
+
+    def setups(self, *, gpu: bool) -> Iterator[Setup]:
+        """All combinations of settings; `gpu` says whether an engine can use one here.
+
+        Raises:
+            PlanError: a GPU is asked for and there is none.
+        """
+        usual = "gpu" if gpu else "cpu"
+        devices = self.devices or (usual,)
+        if not gpu and (set(devices) - {"cpu"} or any(self.gpu_layers or ())):
+            raise PlanError("no engine can use a GPU here (`slmtui hardware` says why); measure on the CPU")
+        setups = (
+            Setup(
+                threads=threads,
+                batch=batch,
+                micro_batch=micro_batch,
+                type_k=keys,
+                type_v=values,
+                flash_attention=flash_attention,
+                device=device,
+                gpu_layers=0 if device == "cpu" else layers,
+                context=self.context,
+            )
+            for device, layers, threads, batch, micro_batch, (keys, values), flash_attention in product(
+                devices,
+                _or(self.gpu_layers, GPU_LAYERS_ALL),
+                self.threads or (None,),
+                _or(self.batches, 2048),
+                _or(self.micro_batches, 512),
+                self.kv_types or (("f16", "f16"),),
+                self.flash_attention or ("auto",),
+            )
+        )
+        yield from dict.fromkeys(setups)
+
+
+class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan as it is stored, with what must still hold when it is continued."""
+
+    plan: Plan
+    sha256: dict[str, str] = {}
+    """Path of each model file to its SHA-256 when the plan began; files that could not be read are left out."""
+    slmtui: str = ""
+    engine: str | None = None
+
+
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan of which repetitions are missing."""
+
+    plan: Plan
+    session: str
+    """Id of the session that holds its repetitions."""
+    done: int
+    """Repetitions in the store."""
+    total: int
+    """Repetitions of all cells that were not given up."""
+    models: tuple[str, ...]
+    """Names."""
+    when: str
+    """When it was begun, ISO 8601 in UTC."""
+
+
+def encode(record: PlanRecord) -> str:
+    """The record as JSON."""
+    return msgspec.json.encode(record, enc_hook=_as_text).decode()
+
+
+def decode(document: str) -> PlanRecord:
+    """The record that `encode` wrote.
+
+    Raises:
+        msgspec.DecodeError: it is damaged or was written by another version.
+    """
+    return msgspec.json.decode(document, type=PlanRecord, dec_hook=_from_text)
+
+
+def setup_words(setup: Setup, names: frozenset[str] | None = None) -> tuple[str, ...]:
+    """The settings in words: those among `names` (fields of `Setup`), or those that are not the usual ones."""
+    shown = names if names is not None else frozenset(_unusual(setup))
+    words = {
+        "device": setup.device,
+        "gpu_layers": "all layers" if setup.gpu_layers == GPU_LAYERS_ALL else counted(setup.gpu_layers, "layer"),
+        "threads": None if setup.threads is None else counted(setup.threads, "thread"),
+        "threads_batch": None if setup.threads_batch is None else f"{counted(setup.threads_batch, 'thread')} prefill",
+        "batch": f"batch {setup.batch:,}",
+        "micro_batch": f"micro-batch {setup.micro_batch:,}",
+        "type_k": f"keys {setup.type_k}",
+        "type_v": f"values {setup.type_v}",
+        "flash_attention": f"flash attention {setup.flash_attention}",
+        "context": None if setup.context is None else f"context {setup.context:,}",
+    }
+    return tuple(said for name, said in words.items() if name in shown and said is not None)
+
+
+def context_for(cells: Sequence[Cell]) -> int:
+    """Tokens of context for cells of one model and setup: the setup's own, else room for the largest shape."""
+    own = cells[0].setup.context
+    needed = max(cell.shape.context for cell in cells)
+    return own or max(_CONTEXT_STEP, -(-needed // _CONTEXT_STEP) * _CONTEXT_STEP)
+
+
+def _unusual(setup: Setup) -> Iterator[str]:
+    usual = Setup()
+    for name in Setup.__struct_fields__:
+        if getattr(setup, name) != getattr(usual, name):
+            yield name
+
+
+def _or(values: tuple[int, ...] | None, usual: int) -> tuple[int, ...]:
+    return (usual,) if values is None else values
+
+
+def _as_text(value: object) -> str:
+    return str(value)
+
+
+def _from_text(kind: type, value: object) -> object:
+    return Path(str(value)) if kind is Path else value

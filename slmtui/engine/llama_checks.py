@@ -1,0 +1,171 @@
+"""What is refused before llama.cpp would crash on it, and what its own failures mean for a person."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+from slmtui.core import text
+from slmtui.core.events import FailureKind, MemoryPart, total_bytes
+from slmtui.engine import llama_library
+from slmtui.engine.backends import EngineError
+from slmtui.engine.protocol import Load
+
+MAXIMUM_CONTEXT = 4_194_304
+"""llama.cpp spends minutes on absurd contexts before it fails."""
+KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2}
+"""Numbers of `enum ggml_type` (ggml.h) that a KV cache can have; any other makes llama.cpp abort."""
+MAIN_MEMORY = "CPU"
+"""The device of a `MemoryPart` that lies in main memory."""
+_GGUF_MAGIC = b"GGUF"
+
+
+def check_file(path: Path) -> None:
+    """Look at what can be seen without the engine.
+
+    Raises:
+        EngineError: no file, not readable, or not a GGUF.
+    """
+    shown = text.one_line(str(path))
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise EngineError(FailureKind.BAD_FILE, f"{shown} is a folder; name the .gguf file in it.")
+        if not stat.S_ISREG(kind):  # opening a pipe would wait for a writer
+            raise EngineError(FailureKind.BAD_FILE, f"{shown} is a device or a pipe; name a .gguf file.")
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except FileNotFoundError:
+        raise EngineError(FailureKind.BAD_FILE, f"There is no file {shown}. Check the path.") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = error.strerror if isinstance(error, OSError) else error
+        raise EngineError(FailureKind.BAD_FILE, f"{shown} cannot be read: {why}. Check the path.") from None
+    if magic != _GGUF_MAGIC:
+        raise EngineError(
+            FailureKind.BAD_FILE,
+            f"{shown} is not a GGUF file: it does not begin with the letters GGUF. "
+            "Choose a .gguf file, or download it again if it should be one.",
+        )
+
+
+def kv_type(name: str) -> int:
+    """llama.cpp's number of a KV cache type.
+
+    Raises:
+        EngineError: the name is none of those that llama.cpp has kernels for.
+    """
+    if name not in KV_TYPES:
+        raise EngineError(FailureKind.BAD_REQUEST, f"KV cache type {name!r} is none of {', '.join(KV_TYPES)}.")
+    return KV_TYPES[name]
+
+
+def check_request(request: Load) -> None:
+    """Refuse settings that llama.cpp would answer with an abort.
+
+    Raises:
+        EngineError: names the setting and its range.
+    """
+    ranges = {
+        "threads": (1, 1024),
+        "threads_batch": (1, 1024),
+        "batch": (1, 65536),
+        "micro_batch": (1, 65536),
+        "gpu_layers": (-1, 65536),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(request, name)
+        if value is not None and not low <= value <= high:
+            raise EngineError(FailureKind.BAD_REQUEST, f"{name} is {value}; it must be from {low} to {high}.")
+    if request.context is not None and not 8 <= request.context <= MAXIMUM_CONTEXT:
+        raise EngineError(
+            FailureKind.BAD_REQUEST,
+            f"context is {request.context}; it must be from 8 to {MAXIMUM_CONTEXT:,} tokens.",
+        )
+
+
+def check_budget(planned: tuple[MemoryPart, ...], budget_bytes: int | None) -> None:
+    """Refuse what the dry run says does not fit into main memory.
+
+    Raises:
+        EngineError: says what is needed, what is free, and what would need less.
+    """
+    needed = total_bytes(tuple(part for part in planned if part.device == MAIN_MEMORY))
+    if budget_bytes is None or needed <= budget_bytes:
+        return
+    parts = " + ".join(
+        f"{kind} {text.memory(total_bytes(planned, kind))}"
+        for kind in ("weights", "KV cache", "compute")
+        if total_bytes(planned, kind)
+    )
+    raise EngineError(
+        FailureKind.OUT_OF_MEMORY,
+        f"It needs {text.memory(needed)} ({parts}) and {text.memory(budget_bytes)} is free. "
+        "Close other programs, or choose a smaller context or a smaller variant.",
+    )
+
+
+def flash_attention_type(bindings: Any, name: str) -> int:
+    """llama.cpp's number of a flash attention setting.
+
+    Raises:
+        EngineError: it is none of those there are.
+    """
+    known = {
+        "auto": bindings.LLAMA_FLASH_ATTN_TYPE_AUTO,
+        "on": bindings.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+        "off": bindings.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+    }
+    if name not in known:
+        raise EngineError(FailureKind.BAD_REQUEST, f"Flash attention {name!r} is none of {', '.join(known)}.")
+    return int(known[name])
+
+
+def load_failure(path: Path) -> tuple[FailureKind, str]:
+    """Why llama.cpp did not open the file, from its log."""
+    why, shown = _why(), text.one_line(path.name)
+    if "unknown model architecture" in why:
+        return (
+            FailureKind.UNSUPPORTED_ARCHITECTURE,
+            f"This version of llama.cpp does not know the architecture of {shown} ({why}). "
+            "Update slmtui and llama-cpp-python, or choose another model.",
+        )
+    if "cannot be used as main model" in why:
+        return (
+            FailureKind.UNSUPPORTED_ARCHITECTURE,
+            f"{shown} is a part of another model ({why}). Choose the file of the language model itself.",
+        )
+    if "failed to allocate" in why or "mmap failed" in why:
+        return (
+            FailureKind.OUT_OF_MEMORY,
+            f"{shown} does not fit into memory ({why}). Choose a smaller variant.",
+        )
+    return (
+        FailureKind.BAD_FILE,
+        f"{shown} is damaged or incomplete ({why}). Download or copy it again.",
+    )
+
+
+def context_failure(request: Load, context: int) -> tuple[FailureKind, str]:
+    """Why llama.cpp did not create a context of so many tokens, from its log."""
+    why = _why()
+    if "requires flash_attn" in why or "flash" in why:
+        return (
+            FailureKind.BAD_REQUEST,
+            f"A quantized V cache ({request.type_v}) needs flash attention; set it to auto or on ({why}).",
+        )
+    if "does not divide" in why:
+        return (
+            FailureKind.BAD_REQUEST,
+            f"This model's heads are too small for a KV cache of {request.type_k} and {request.type_v} ({why}). "
+            "Choose f16.",
+        )
+    return (
+        FailureKind.OUT_OF_MEMORY,
+        f"A context of {context:,} tokens cannot be created ({why}). Choose a smaller context.",
+    )
+
+
+def _why() -> str:
+    """What llama.cpp logged as errors, fit for a message: it quotes file names and headers."""
+    return text.one_line(llama_library.LOG.errors()) or "llama.cpp gave no reason"

@@ -1,0 +1,157 @@
+"""What a running plan reports, and how the one who runs it steers it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from slmtui.core.catalog import LocalModel
+from slmtui.core.events import AnyEvent, Failed
+from slmtui.core.measurement import Measurement
+from slmtui.core.plan import Cell
+from slmtui.core.results import CellResult
+
+
+class Noticed(msgspec.Struct, frozen=True):
+    """Something to know about the figures to come, in a sentence; only at the beginning."""
+
+    words: str
+
+
+class CellLoading(msgspec.Struct, frozen=True):
+    """The cell's model is being loaded; of several cells that share its worker, the first."""
+
+    cell: Cell
+    fraction: float
+
+
+class CellRunning(msgspec.Struct, frozen=True):
+    """A run of the cell begins: a warm-up, or repetition number `repetition` of `of` (from 0)."""
+
+    cell: Cell
+    warmup: bool
+    repetition: int
+    of: int
+
+
+class CellProgress(msgspec.Struct, frozen=True):
+    """A live event (`Prefilled`, `Tokens` without text, `Repeated`, `MemorySampled`) of the running cell."""
+
+    cell: Cell
+    event: AnyEvent
+
+
+class CellMeasured(msgspec.Struct, frozen=True):
+    """A repetition is in the store."""
+
+    cell: Cell
+    measurement: Measurement
+
+
+class CellFailed(msgspec.Struct, frozen=True):
+    """The cell is given up; the others go on."""
+
+    cell: Cell
+    failure: Failed
+
+
+class CellSkipped(msgspec.Struct, frozen=True):
+    """The cell is left out because somebody wished so; repetitions that it has stay."""
+
+    cell: Cell
+
+
+class Cooling(msgspec.Struct, frozen=True):
+    """The machine rests before the cell's next repetition; about one a second."""
+
+    cell: Cell
+    left_s: float
+
+
+class Released(msgspec.Struct, frozen=True):
+    """A worker has ended and its memory came back."""
+
+    model: LocalModel
+    bytes_before: int | None
+    """What the system charged the worker at last."""
+    available_before: int | None
+    """The machine's free memory just before and just after."""
+    available_after: int | None
+
+
+class TimeLeft(msgspec.Struct, frozen=True):
+    """How long the rest of the plan will take in seconds; None while that is not known."""
+
+    seconds: float | None
+
+
+class PlanEnded(msgspec.Struct, frozen=True):
+    """Always last: the result of each cell that has at least one repetition, earlier ones of this plan included."""
+
+    results: tuple[CellResult, ...]
+    stopped: bool
+
+
+BenchEvent = (
+    Noticed
+    | CellLoading
+    | CellRunning
+    | CellProgress
+    | CellMeasured
+    | CellFailed
+    | CellSkipped
+    | Cooling
+    | Released
+    | TimeLeft
+    | PlanEnded
+)
+
+
+class Control:
+    """Steers one run of a plan from outside; belongs to the event loop that the plan runs in."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+        self._skipped: set[str] = set()
+        self._running: dict[str, asyncio.Event] = {}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """Cancel what runs and end the plan; it can be continued later."""
+        self._stopped = True
+        for end in self._running.values():
+            end.set()
+
+    def skip(self, key: str | None = None) -> None:
+        """Leave out the cell with this key, or what runs now."""
+        keys = tuple(self._running) if key is None else (key,)
+        self._skipped.update(keys)
+        for each in keys:
+            if each in self._running:
+                self._running[each].set()
+
+    def ends(self, cell: Cell) -> bool:
+        """Whether the cell shall not go on."""
+        return self._stopped or self.skips(cell)
+
+    def skips(self, cell: Cell) -> bool:
+        """Whether somebody asked to leave out the cell."""
+        return cell.key in self._skipped
+
+    @contextmanager
+    def running(self, cell: Cell) -> Iterator[asyncio.Event]:
+        """The cell runs in this block; the event is set as soon as it shall not go on."""
+        end = self._running[cell.key] = asyncio.Event()
+        if self.ends(cell):
+            end.set()
+        try:
+            yield end
+        finally:
+            del self._running[cell.key]

@@ -1,0 +1,161 @@
+"""Plans from one run of the program to the next: taken in hand, checked, let go, found again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from slmtui import __version__
+from slmtui.core.catalog import LocalModel
+from slmtui.core.measurement import Measurement
+from slmtui.core.plan import Cell, Plan, PlanError, PlanRecord, Unfinished
+from slmtui.lab.services import Services
+from slmtui.sources.store import StoreError
+from slmtui.sources.store_plans import StoredPlan
+
+
+@dataclass(eq=False)
+class HeldPlan:
+    """A plan in this process's hands."""
+
+    plan: Plan
+    session: str
+    """Id of the session that its repetitions go to."""
+    measured: list[Measurement] = field(default_factory=list)
+    """Its repetitions that are in the store, in the order in which they were measured."""
+    given_up: set[str] = field(default_factory=set)
+    """Keys of the cells that go no further."""
+    notices: tuple[str, ...] = ()
+    """Sentences about what is not as it was when the plan began."""
+
+    def __post_init__(self) -> None:
+        self._done = {(one.cell, one.repetition) for one in self.measured}
+
+    def note(self, measurement: Measurement) -> None:
+        """One more repetition is in the store."""
+        self.measured.append(measurement)
+        self._done.add((measurement.cell, measurement.repetition))
+
+    def missing(self, cell: Cell) -> tuple[int, ...]:
+        """Numbers of the repetitions that the cell still needs."""
+        if cell.key in self.given_up:
+            return ()
+        return tuple(number for number in range(self.plan.repetitions) if (cell.key, number) not in self._done)
+
+    @property
+    def todo(self) -> list[Cell]:
+        """Cells of which repetitions are missing."""
+        return [cell for cell in self.plan.cells if self.missing(cell)]
+
+
+async def hold(services: Services, plan: Plan) -> HeldPlan:
+    """Write a new plan into the store, or take one that is there and see whether it can go on.
+
+    Raises:
+        PlanError: a model's file is gone or another one, or a living process runs the plan.
+        StoreError: the store cannot be read or written.
+    """
+    stored = await asyncio.to_thread(services.store.plans.claim, plan.id)
+    if stored is None:
+        session = await services.running_session()
+        record = PlanRecord(
+            plan=plan, sha256=await _hashes(services, plan.models), slmtui=__version__, engine=await _engine(services)
+        )
+        await asyncio.to_thread(services.store.plans.begin, record, session.id)
+        return HeldPlan(plan, session.id)
+    try:
+        return await _continued(services, stored)
+    except BaseException:
+        await asyncio.to_thread(services.store.plans.release, plan.id)
+        raise
+
+
+async def let_go(services: Services, held: HeldPlan) -> None:
+    """Leave the plan to whoever continues it, or note that it is done; its session ends if it is not the running one.
+
+    A store that was closed meanwhile is left as it is: the plan is free as soon as this process has ended.
+    """
+    with contextlib.suppress(StoreError):
+        await asyncio.to_thread(services.store.plans.release, held.plan.id, None if held.todo else "done")
+        if services.session is None or services.session.id != held.session:
+            await asyncio.to_thread(services.store.end_session, held.session)
+
+
+async def unfinished(services: Services) -> tuple[Unfinished, ...]:
+    """Plans of which repetitions are missing and that nobody runs, newest first.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return await asyncio.to_thread(services.store.plans.unfinished)
+
+
+async def forget(services: Services, plan_id: str) -> None:
+    """Offer a plan no longer; what it measured stays.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    await asyncio.to_thread(services.store.plans.release, plan_id, "dropped")
+
+
+async def measured(services: Services, plan_id: str) -> tuple[Measurement, ...]:
+    """The plan's repetitions in the order in which they were measured; none for one that was never begun.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return await asyncio.to_thread(services.store.plans.measurements, plan_id)
+
+
+async def _continued(services: Services, stored: StoredPlan) -> HeldPlan:
+    plan, store = stored.record.plan, services.store
+    held = HeldPlan(plan, stored.session, list(stored.measurements), set(stored.settled))
+    await _check_files(services, {cell.model.id: cell.model for cell in held.todo}.values(), stored.record.sha256)
+    session = await asyncio.to_thread(store.reopen_session, stored.session)
+    if session is None:  # it ended before its first repetition
+        held.session = (await services.running_session()).id
+        await asyncio.to_thread(store.plans.move, plan.id, held.session)
+    elif held.todo:
+        held.notices = tuple(_differences(stored.record, await _engine(services)))
+    return held
+
+
+async def _check_files(services: Services, models: Iterable[LocalModel], known: dict[str, str]) -> None:
+    """See whether the models are those that were measured.
+
+    Raises:
+        PlanError: a file is gone or has another content.
+    """
+    for model in models:
+        expected = known.get(str(model.path))
+        if expected is None:
+            continue
+        found = await services.sha256(model.path)
+        if found is None:
+            raise PlanError(
+                f"the plan cannot go on: the file of {model.name} is gone ({model.path}); put it back, or begin anew"
+            )
+        if found != expected:
+            raise PlanError(
+                f"the plan cannot go on: the file of {model.name} is not the one that was measured ({model.path}, "
+                "its SHA-256 differs); put that one back, or begin anew"
+            )
+
+
+async def _hashes(services: Services, models: Iterable[LocalModel]) -> dict[str, str]:
+    found = {str(model.path): await services.sha256(model.path) for model in models}
+    return {path: sha256 for path, sha256 in found.items() if sha256 is not None}
+
+
+async def _engine(services: Services) -> str | None:
+    engines = (await services.machine()).engines
+    return engines[0].version if engines else None
+
+
+def _differences(record: PlanRecord, engine: str | None) -> Iterable[str]:
+    for what, before, now in (("slmtui", record.slmtui, __version__), ("the engine", record.engine, engine)):
+        if before != now:
+            yield f"The repetitions before were measured with {what} {before}, those to come with {now}."

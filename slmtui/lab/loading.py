@@ -1,0 +1,78 @@
+"""How a model is loaded on this machine: what a person may choose, and what it becomes for the worker."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from slmtui.core.catalog import LocalModel
+from slmtui.core.machine import Machine
+from slmtui.engine.protocol import Load
+from slmtui.sources.config import Config
+
+RESERVE_BYTES = 256 * 1024 * 1024
+"""Memory that a model may not take: the worker itself and what the system needs to stay responsive."""
+
+
+class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to load a model; None takes the machine's or the file's own value."""
+
+    context: int | None = None
+    threads: int | None = None
+    threads_batch: int | None = None
+    """Threads for prefill; None takes `threads`."""
+    batch: int = 2048
+    micro_batch: int = 512
+    type_k: str = "f16"
+    type_v: str = "f16"
+    flash_attention: str = "auto"
+    device: str | None = None
+    gpu_layers: int | None = None
+    """Layers offloaded to the device; -1 for all, which None means too."""
+    check_memory: bool = True
+    """Refuse a model that the exact dry run says will not fit into free memory."""
+
+
+def load_request(
+    model: LocalModel, options: LoadOptions, machine: Machine, config: Config, available_bytes: int | None
+) -> Load:
+    """The request that loads the model here; `available_bytes` of main memory may be taken, None does not ask."""
+    state = next((engine for engine in machine.engines if engine.name == "llama.cpp"), None)
+    device = options.device or ("gpu" if state is not None and state.offloads else "cpu")
+    layers = -1 if options.gpu_layers is None else options.gpu_layers
+    return Load(
+        path=str(model.path),
+        device=device,
+        gpu_layers=0 if device == "cpu" else layers,
+        context=options.context or config.context,
+        threads=options.threads or config.threads or machine.cpu.threads,
+        threads_batch=options.threads_batch,
+        batch=options.batch,
+        micro_batch=options.micro_batch,
+        type_k=options.type_k,
+        type_v=options.type_v,
+        flash_attention=options.flash_attention,
+        extra_buffers=state is None or state.trial == "sound",
+        memory_budget_bytes=None if available_bytes is None else max(0, available_bytes - RESERVE_BYTES),
+    )
+
+
+def worker_log(folder: Path) -> Path:
+    """A fresh log file for a worker; in the temporary folder when the logs folder cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _drop_old_logs(folder)
+    except OSError:
+        folder = Path(tempfile.gettempdir())
+    return folder / f"worker-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}.log"
+
+
+def _drop_old_logs(folder: Path, keep: int = 50) -> None:
+    logs = sorted(folder.glob("worker-*.log"), key=os.path.getmtime)
+    for log in logs[:-keep]:
+        log.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""A screen that shows what a plan has measured, in a table and in charts, and paints no more often than it must."""
+
+from __future__ import annotations
+
+import time
+
+from slmtui.core.measurement import Measurement
+from slmtui.core.results import CellResult, cell_results
+from slmtui.ui.base import LabScreen
+from slmtui.ui.pages.bench import Bench
+from slmtui.ui.pages.entry import Entry, entries_of
+from slmtui.ui.pages.pages import Pages
+from slmtui.ui.screens.compare_pick import Choice, PickSheet, choices, picked
+from slmtui.ui.screens.compare_words import progress_of
+from slmtui.ui.widgets.gauges import Gauges
+from slmtui.ui.widgets.progress import PlanProgress
+
+GAUGE_HZ = 4
+"""How often gauges are painted: faster painting would slow down what they measure."""
+CHART_S = 1.0
+"""Seconds between two drawings of table or chart while a plan runs."""
+
+
+class PagedScreen(LabScreen):
+    """Knows the plan, its cells and the imported rows, and the keys that change how they are shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench()
+        self.imported: tuple[Measurement, ...] = ()
+        self.hidden: frozenset[Choice] = frozenset()
+        """What charts and tables leave out."""
+        self.stale = False
+        """Whether gauges and progress are older than what is known."""
+        self.old = False
+        """Whether table and charts are."""
+        self._drawn_at = 0.0
+        self._entries: tuple[tuple[CellResult, ...], tuple[Measurement, ...], tuple[Entry, ...]] | None = None
+
+    @property
+    def pages(self) -> Pages:
+        """Table and charts."""
+        return self.query_one(Pages)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Everything measured by the shown plan, then what was imported."""
+        known, results = self._entries, self.bench.results
+        if known is None or known[0] is not results or known[1] is not self.imported:
+            cells = {state.cell.key: state.cell for state in self.bench.states.values()}
+            every = (*results, *cell_results(self.imported))
+            known = (results, self.imported, entries_of(every, cells, self.varying))
+            self._entries = known
+        return known[2]
+
+    @property
+    def varying(self) -> frozenset[str]:
+        """The settings in which the cells of the plan differ."""
+        return self.bench.plan.varying if self.bench.plan else frozenset()
+
+    def renew(self) -> None:
+        """Show everything anew as soon as there is time."""
+        self.stale = self.old = True
+        self._drawn_at = 0.0
+        self.call_later(self.paint)
+
+    async def paint(self) -> None:
+        """Paint what is new: gauges each time, table and charts once a second while something is measured."""
+        if not self.is_mounted:
+            return
+        if self.stale and self.bench.running:
+            self.query_one(Gauges).rows = self.bench.rows
+            self.query_one(PlanProgress).progress = progress_of(self.bench)
+        self.stale = False
+        now = time.monotonic()
+        if self.old and (not self.bench.running or now - self._drawn_at >= CHART_S):
+            self.old, self._drawn_at = False, now
+            await self.pages.show(tuple(self.bench.states.values()), picked(self.entries, self.hidden), self.varying)
+
+    def action_pick(self) -> None:
+        """Choose what charts and tables show."""
+        self.app.push_screen(PickSheet(choices(self.entries), self.hidden), self._take_hidden)
+
+    def _take_hidden(self, hidden: frozenset[Choice] | None) -> None:
+        if hidden is not None:
+            self.hidden = hidden
+            self.renew()
+
+    async def action_page(self, step: int = 1) -> None:
+        """Show the next page, or the one before."""
+        await self.pages.move(step)
+        self.refresh_bindings()
+
+    async def go_to_page(self, page: str) -> None:
+        """Show a page by its key."""
+        await self.pages.go(page)
+        self.refresh_bindings()
+
+    def action_table(self) -> None:
+        """Change between the chart and its table."""
+        self.pages.toggle()
+
+    def action_find(self) -> None:
+        """Open the field that filters the rows of the table."""
+        self.pages.open_finder()
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self.pages.table.sort_by(self.pages.table.next_sort())
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        self.pages.table.sort_by(self.pages.table.sorted_by)

@@ -1,0 +1,104 @@
+"""Text that is being written: lines are only ever added, so that a paint costs a few lines and no layout."""
+
+from __future__ import annotations
+
+import re
+
+from rich.cells import cell_len, chop_cells
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+ROOM_SHARE = 4
+"""The text gets new room for this part of the screen at once: it stands still while it is read, and a line that is
+added costs no layout of the whole screen."""
+
+_BELOW = -1
+"""Stands for all lines below the text, which are alike."""
+_WORD = re.compile(r"\S+\s*|\s+")
+
+
+class Draft(Widget):
+    """Plain text, wrapped at words; `add` to it."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "Draft { height: auto; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        """All that was added."""
+        self._lines = [""]
+        self._strips: dict[int, Strip] = {}
+        self._wrapped_at = 0
+        self._room = 1
+
+    def add(self, text: str) -> None:
+        """Show more text after what is there."""
+        self.text += text
+        if not self._wrapped_at:  # its width is not known yet
+            return
+        first = len(self._lines) - 1
+        self._strips.pop(first, None)
+        add_wrapped(self._lines, text, self._wrapped_at)
+        if len(self._lines) > self._room:
+            self._make_room()
+        else:
+            self.refresh(Region(0, first, self.size.width, len(self._lines) - first))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Wrap anew at another width."""
+        if event.size.width != self._wrapped_at:
+            self._wrapped_at = event.size.width
+            self._lines = [""]
+            self._strips.clear()
+            add_wrapped(self._lines, self.text, self._wrapped_at)
+            self._make_room()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """The lines there are and the room for those to come."""
+        return self._room
+
+    def notify_style_update(self) -> None:
+        """Draw all lines anew, in other colours."""
+        super().notify_style_update()
+        self._strips.clear()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines in a region; what was drawn once is drawn no more, wherever it is scrolled to."""
+        return [self._strip(y).crop(crop.x, crop.right) for y in crop.line_range]
+
+    def _strip(self, y: int) -> Strip:
+        y = y if y < len(self._lines) else _BELOW
+        if y not in self._strips:
+            line, width = "" if y == _BELOW else self._lines[y].rstrip(), self.size.width
+            segment = Segment(line + " " * (width - cell_len(line)), self.visual_style.rich_style)
+            self._strips[y] = Strip([segment], width)
+        return self._strips[y]
+
+    def _make_room(self) -> None:
+        self._room = len(self._lines) + self.screen.size.height // ROOM_SHARE
+        self.refresh(layout=True)
+
+
+def add_wrapped(lines: list[str], text: str, width: int) -> None:
+    """Add text to lines of at most `width` cells (blanks at their ends aside): only the last can still change."""
+    paragraphs = (lines.pop() + text.expandtabs(4)).split("\n")
+    for paragraph in paragraphs:
+        lines += _wrapped(paragraph, width)
+
+
+def _wrapped(paragraph: str, width: int) -> list[str]:
+    lines, line, used = [], "", 0
+    for word in _WORD.findall(paragraph):
+        wide = cell_len(word.rstrip())
+        if used and used + wide > width:
+            lines.append(line)
+            line, used = "", 0
+        parts = chop_cells(word, width) if wide > width else [word]
+        lines += parts[:-1]
+        line += parts[-1]
+        used += cell_len(parts[-1])
+    return [*lines, line]

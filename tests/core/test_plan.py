@@ -1,0 +1,206 @@
+"""Plans: what a grid expands to, keys, words, and the way into a document and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from slmtui.cli.bench_flags import PRESETS as PRESET_FLAGS
+from slmtui.core.catalog import LocalModel, ModelCard, Variant
+from slmtui.core.machine import Cpu, EngineState, Machine
+from slmtui.core.plan import (
+    Grid,
+    Plan,
+    PlanError,
+    PlanRecord,
+    Setup,
+    Shape,
+    context_for,
+    decode,
+    encode,
+    setup_words,
+)
+from slmtui.core.presets import PRESETS, make_plan, preset_words, sweep_depths, sweep_threads
+
+MACHINE = Machine(
+    cpu=Cpu(physical_cores=4, logical_cores=8, usable_cores=8),
+    engines=(EngineState(name="llama.cpp", version="0.3.36", devices=("CPU",)),),
+)
+WITH_GPU = msgspec.structs.replace(
+    MACHINE, engines=(EngineState(name="llama.cpp", devices=("CUDA0 NVIDIA H200", "CPU")),)
+)
+POCKET = LocalModel(
+    id="pocket-5m:Q8_0",
+    name="Pocket 5M Q8_0",
+    path=Path("/models/pocket.gguf"),
+    size_bytes=5_647_008,
+    card=ModelCard(id="pocket-5m", name="Pocket 5M", family="Pocket", developer="slmtui", demo=True),
+    variant=Variant(quantization="Q8_0", file="pocket.gguf"),
+)
+OWN = LocalModel(id="/modèles/「小」.gguf", name="「小」", path=Path("/modèles/「小」.gguf"), size_bytes=7)
+
+
+def plan(preset: str = "standard", changes: Grid | None = None, machine: Machine = MACHINE) -> Plan:
+    return make_plan(preset, [POCKET, OWN], changes, machine)
+
+
+def shapes(made: Plan) -> list[str]:
+    return [cell.shape.label for cell in made.cells if cell.model == POCKET]
+
+
+class TestExpansion:
+    def test_every_value_with_every_other_for_every_model(self) -> None:
+        made = plan(
+            changes=Grid(prompt_tokens=(128, 512), depths=(0, 256), threads=(1, 2), kv_types=(("q8_0", "f16"),))
+        )
+        assert len(made.cells) == 2 * 2 * 2 * 2
+        assert shapes(made)[:4] == ["pp128 tg128", "pp512 tg128", "pp128 tg128 @ d256", "pp512 tg128 @ d256"]
+        assert {cell.setup.threads for cell in made.cells} == {1, 2}
+        assert {(cell.setup.type_k, cell.setup.type_v) for cell in made.cells} == {("q8_0", "f16")}
+        assert made.models == (POCKET, OWN)
+        assert made.varying == {"threads"}
+
+    def test_keys_are_unique_and_no_other_plan_has_them(self) -> None:
+        first, second = (plan(changes=Grid(prompt_tokens=(1, 2, 3))) for _ in range(2))
+        keys = [cell.key for cell in (*first.cells, *second.cells)]
+        assert len(set(keys)) == len(keys) == 12
+
+    def test_a_combination_is_measured_once(self) -> None:
+        made = plan(changes=Grid(prompt_tokens=(64, 64), devices=("cpu",), gpu_layers=(0,)))
+        assert len(made.cells) == 2
+
+    def test_nothing_is_not_measured(self) -> None:
+        made = plan(changes=Grid(prompt_tokens=(0, 16), generated_tokens=(0, 8)))
+        assert shapes(made) == ["tg8", "pp16", "pp16 tg8"]
+
+    def test_pairs_go_on_from_the_prompt(self) -> None:
+        assert shapes(plan(changes=Grid(pairs=((16, 8),)))) == ["pp16+tg8"]
+        assert shapes(plan(changes=Grid(pairs=((16, 8),), prompt_tokens=(4,)))) == ["pp4 tg128", "pp16+tg8"]
+        assert shapes(plan(changes=Grid(pairs=((16, 0),)))) == ["pp16"]
+        assert shapes(plan("localscore", Grid(prompt_tokens=(4,)))) == ["pp4 tg128"]
+
+    def test_the_gpu_where_an_engine_can_use_one(self) -> None:
+        assert {(c.setup.device, c.setup.gpu_layers) for c in plan().cells} == {("cpu", 0)}
+        assert {(c.setup.device, c.setup.gpu_layers) for c in plan(machine=WITH_GPU).cells} == {("gpu", -1)}
+        both = plan(changes=Grid(devices=("cpu", "gpu"), gpu_layers=(0, 10)), machine=WITH_GPU)
+        assert [(c.setup.device, c.setup.gpu_layers) for c in both.cells if c.model == POCKET] == [
+            ("cpu", 0),
+            ("gpu", 0),
+            ("gpu", 10),
+        ]
+
+    @pytest.mark.parametrize("changes", [Grid(devices=("gpu",)), Grid(gpu_layers=(10,)), Grid(devices=("cuda:0",))])
+    def test_a_gpu_that_is_not_there(self, changes: Grid) -> None:
+        with pytest.raises(PlanError, match="no engine can use a GPU here"):
+            plan(changes=changes)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (Grid(prompt_tokens=(-1,)), "prompt tokens must be at least 0, not -1"),
+            (Grid(pairs=((8, -4),)), "generated tokens must be at least 0, not -4"),
+            (Grid(depths=(0, -256)), "depth must be at least 0"),
+            (Grid(threads=(0,)), "threads must be at least 1"),
+            (Grid(micro_batches=(0,)), "batch size must be at least 1"),
+            (Grid(gpu_layers=(-2,)), "layers on the GPU must be at least -1"),
+            (Grid(repetitions=0), "repetitions must be at least 1"),
+            (Grid(context=0), "context must be at least 1"),
+            (Grid(cool_down_s=-0.5), "pause in seconds must be at least 0, not -0.5"),
+            (Grid(cool_down_s=float("inf")), "pause in seconds must be at least 0, not inf"),
+            (Grid(cool_down_s=float("nan")), "pause in seconds must be at least 0, not nan"),
+            (Grid(prompt_tokens=(0,), generated_tokens=(0,)), "nothing to measure"),
+            (
+                Grid(context=512, depths=(0, 512)),
+                "pp512 tg128 @ d512 needs a context of 1,024 tokens and the plan says 512",
+            ),
+        ],
+    )
+    def test_what_cannot_be_measured(self, changes: Grid, words: str) -> None:
+        with pytest.raises(PlanError, match=words):
+            plan(changes=changes)
+
+
+class TestPresets:
+    def test_they_are_those_of_the_measurement_page(self) -> None:
+        assert list(PRESETS) == ["quick", "standard", "survey", "localscore", "sweep"]
+        quick, standard, survey = plan("quick"), plan("standard"), plan("survey")
+        assert (shapes(quick), quick.repetitions, quick.cool_down_s) == (["pp128 tg32"], 3, 0.0)
+        assert (shapes(standard), standard.repetitions, standard.together) == (["pp512 tg128"], 5, False)
+        assert (shapes(survey), survey.repetitions, survey.cool_down_s) == (["pp50+tg50"], 5, 10.0)
+        assert {(c.setup.context, c.setup.type_k, c.setup.type_v) for c in survey.cells} == {(2048, "f16", "f16")}
+        assert shapes(plan("localscore")) == [
+            "pp1024+tg16", "pp4096+tg256", "pp2048+tg256", "pp2048+tg768", "pp1024+tg1024", "pp1280+tg3072",
+            "pp384+tg1152", "pp64+tg1024", "pp16+tg1536",
+        ]  # fmt: skip
+
+    def test_the_flag_and_the_words_know_all_of_them(self) -> None:
+        assert tuple(PRESETS) == PRESET_FLAGS
+        assert all(preset_words(name) and "\n" not in preset_words(name) for name in PRESETS)
+
+    def test_changes_leave_the_rest(self) -> None:
+        made = plan("survey", Grid(repetitions=2, together=True))
+        assert (made.preset, made.repetitions, made.together, made.cool_down_s) == ("survey", 2, True, 10.0)
+
+    def test_a_sweep_has_two_axes_and_not_their_product(self) -> None:
+        made = make_plan("sweep", [POCKET], None, MACHINE, {POCKET.id: 2048})
+        points = [(cell.shape.depth, cell.setup.threads) for cell in made.cells]
+        assert points == [(0, 4), (256, 4), (1024, 4), (0, 1), (0, 2), (0, 8)]
+        assert {cell.shape.context - cell.shape.depth for cell in made.cells} == {256}
+        changed = make_plan("sweep", [POCKET], Grid(depths=(0, 64), threads=(2, 3)), MACHINE, {})
+        assert [(c.shape.depth, c.setup.threads) for c in changed.cells] == [(0, 2), (64, 2), (0, 3)]
+
+    @pytest.mark.parametrize(
+        ("trained", "depths"),
+        [(256, (0,)), (511, (0,)), (512, (0, 256)), (4096, (0, 256, 1024)), (32768, (0, 256, 1024, 4096, 16384))],
+    )
+    def test_depths_go_as_far_as_the_trained_context(self, trained: int, depths: tuple[int, ...]) -> None:
+        assert sweep_depths(trained, 256) == depths
+
+    @pytest.mark.parametrize(
+        ("cpu", "threads"),
+        [
+            (Cpu(), (1,)),
+            (Cpu(physical_cores=6, logical_cores=12), (1, 2, 4, 6, 8, 12)),
+            (Cpu(physical_cores=8, logical_cores=16, usable_cores=3), (1, 2, 3)),
+        ],
+    )
+    def test_threads_go_up_to_all_cores(self, cpu: Cpu, threads: tuple[int, ...]) -> None:
+        assert sweep_threads(Machine(cpu=cpu)) == threads
+
+
+class TestShapes:
+    @pytest.mark.parametrize(
+        ("shape", "context", "label"),
+        [
+            (Shape(), 512, "pp512 tg128"),
+            (Shape(prompt_tokens=16, generated_tokens=64, depth=100), 164, "pp16 tg64 @ d100"),
+            (Shape(prompt_tokens=16, generated_tokens=64, depth=100, after_prompt=True), 180, "pp16+tg64 @ d100"),
+        ],
+    )
+    def test_context_and_label(self, shape: Shape, context: int, label: str) -> None:
+        assert (shape.context, shape.label) == (context, label)
+
+    def test_the_context_of_a_worker_has_room_for_its_largest_shape(self) -> None:
+        made = plan(changes=Grid(prompt_tokens=(16, 300)))
+        assert context_for(made.cells[:1]) == 256
+        assert context_for(made.cells[:2]) == 512
+        assert context_for(plan("survey").cells[:1]) == 2048
+
+    def test_a_cell_s_label_has_what_is_not_usual(self) -> None:
+        (cell, *_) = plan(changes=Grid(threads=(1,), kv_types=(("q8_0", "q8_0"),), flash_attention=("off",))).cells
+        assert cell.label == "pp512 tg128 · 1 thread · keys q8_0 · values q8_0 · flash attention off"
+        assert plan().cells[0].label == "pp512 tg128"
+        assert setup_words(Setup(threads=2), frozenset({"threads", "micro_batch"})) == ("2 threads", "micro-batch 512")
+
+
+def test_a_plan_comes_back_from_its_document() -> None:
+    made = plan("sweep", Grid(cool_down_s=2.5))
+    record = PlanRecord(plan=made, sha256={str(POCKET.path): "ab" * 32}, slmtui="0.1.0", engine=None)
+    back = decode(encode(record))
+    assert back == record
+    assert isinstance(back.plan.cells[0].model.path, Path)
+    assert back.plan.cells[0].model.demo
+    with pytest.raises(msgspec.DecodeError):
+        decode('{"plan": {}}')
