@@ -78,7 +78,8 @@ class Strip(Horizontal):
             background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
         }
         & > .strip--machine {
-            width: 1fr; height: 1; padding: 0 1; color: $text-muted; text-align: right; text-wrap: nowrap; text-overflow: ellipsis;
+            width: 1fr; height: 1; padding: 0 1; color: $text-muted;
+            text-align: right; text-wrap: nowrap; text-overflow: ellipsis;
         }
         &.-too-small > Tab, &.-too-small > .strip--name { display: none; }
         &.-too-small > .strip--machine { text-align: left; }
