@@ -18,23 +18,21 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from peers import ROOT
 
-from slmtui.core.ceiling import Ceiling, matmul_share, mbu, use_words  # noqa: E402
-from slmtui.core.events import Loaded, Repeated, Timing  # noqa: E402
-from slmtui.core.measurement import Measurement  # noqa: E402
-from slmtui.core.text import rate, share  # noqa: E402
-from slmtui.engine.bandwidth import MIB, READERS, Part, Reader, passes  # noqa: E402
-from slmtui.engine.ceiling import Order, measure  # noqa: E402
-from slmtui.engine.client import WorkerClient  # noqa: E402
-from slmtui.engine.protocol import Load, Measure  # noqa: E402
+from slmtui.core.ceiling import Ceiling, matmul_share, mbu, use_words
+from slmtui.core.events import Loaded, Repeated, Timing
+from slmtui.core.measurement import Measurement
+from slmtui.core.text import rate, share
+from slmtui.engine.bandwidth import MIB, READERS, Part, Reader, passes
+from slmtui.engine.ceiling import Order, measure
+from slmtui.engine.client import WorkerClient
+from slmtui.engine.protocol import Load, Measure
 
 PASSES = 7
 C_LOOP = "C loop"

@@ -26,7 +26,6 @@ import pty
 import random
 import re
 import select
-import signal
 import sqlite3
 import statistics
 import string
@@ -38,15 +37,14 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import long_answers
 import psutil
 import pyte
+from peers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import long_answers  # noqa: E402
-from slmtui.core.stats import quantile  # noqa: E402
+from slmtui.core.stats import quantile
 
 COLUMNS, ROWS = 170, 45
 MODELS = 4
@@ -153,7 +151,7 @@ def environment(folder: Path) -> dict[str, str]:
             "PYTHONPATH": str(ROOT)}  # fmt: skip
 
 
-def answers(folder: Path) -> list[dict[str, object]]:
+def answers(folder: Path) -> list[dict[str, Any]]:
     """The times of every answer in the store, oldest first."""
     store = folder / "data" / "slmtui.sqlite3"
     with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
@@ -192,7 +190,8 @@ async def headless(folder: Path) -> None:
     from slmtui.lab.talk import Seat, ask_all
 
     services = Services.open(strict=True)
-    seats = [Seat(LoadedModel(services, services.find(str(path)))) for path in sorted(folder.glob("*.gguf"))]
+    paths = await asyncio.to_thread(lambda: sorted(folder.glob("*.gguf")))
+    seats = [Seat(LoadedModel(services, services.find(str(path)))) for path in paths]
     for seat in seats:
         async for _ in seat.loaded.load():
             pass
@@ -265,17 +264,21 @@ class App:
         self.cpu_s = self.asked_s = 0.0
         self.painted = 0
 
+    def _mark(self, number: int) -> None:
+        other = f"cost{(number + 1) % MODELS}"
+        self._press("/")
+        self._until(lambda text: "name, variant" in text, "the field that filters")
+        self._press(f"cost{number}", "enter")
+        self._until(lambda text: other not in text, "one row")
+        self._press(" ")
+        self._until(lambda text: f"{number + 1} marked" in text, "a mark")
+        self._press("esc")
+        self._until(lambda text: other in text, "all rows")
+
     def __enter__(self) -> App:
         self._until(lambda text: all(f"cost{number}" in text for number in range(MODELS)), "the models")
         for number in range(MODELS):
-            self._press("/")
-            self._until(lambda text: "name, variant" in text, "the field that filters")
-            self._press(f"cost{number}", "enter")
-            self._until(lambda text: f"cost{(number + 1) % MODELS}" not in text, "one row")
-            self._press(" ")
-            self._until(lambda text: f"{number + 1} marked" in text, "a mark")
-            self._press("esc")
-            self._until(lambda text: f"cost{(number + 1) % MODELS}" in text, "all rows")
+            self._mark(number)
         self._press("f3")
         self._until(lambda text: text.count("loaded in") == MODELS, "four loaded models")
         self._press("ctrl+o")

@@ -17,12 +17,11 @@ import tempfile
 from contextlib import aclosing
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from peers import ROOT
 
-from slmtui.core.events import Repeated  # noqa: E402
-from slmtui.engine.client import WorkerClient  # noqa: E402
-from slmtui.engine.protocol import Load, Measure  # noqa: E402
+from slmtui.core.events import Repeated
+from slmtui.engine.client import WorkerClient
+from slmtui.engine.protocol import Load, Measure
 
 LIBGOMP_OWN = "300000"
 """Rounds that libgomp spins when OMP_WAIT_POLICY is not set (its manual, GOMP_SPINCOUNT)."""

@@ -6,14 +6,12 @@ likely tokens never draws them. Everything else is as in any llama model: templa
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from peers import ROOT
 
-from tests.engine.gguf_files import F32, UINT32, Gguf, Tensor  # noqa: E402
+from tests.engine.gguf_files import F32, UINT32, Gguf, Tensor
 
 Q8_0 = 8
 _BLOCK = 32
@@ -72,7 +70,8 @@ def _random(shape: tuple[int, ...], seed: int) -> Tensor:
     if len(shape) == 1:
         return Tensor(shape, F32, np.ones(shape, np.float32).tobytes())
     blocks = np.zeros((shape[0] * shape[1] // _BLOCK, _BLOCK_BYTES), np.uint8)
-    blocks[:, 2:] = np.random.default_rng(seed).integers(-127, 128, (len(blocks), _BLOCK)).astype(np.int8).view(np.uint8)
+    numbers = np.random.default_rng(seed).integers(-127, 128, (len(blocks), _BLOCK), np.int8)
+    blocks[:, 2:] = numbers.view(np.uint8)
     blocks[:, :2] = np.frombuffer(np.float16(_SPREAD / 73.3).tobytes(), np.uint8)
     return Tensor(shape, Q8_0, blocks.tobytes())
 

@@ -23,6 +23,7 @@ from textual.pilot import Pilot  # noqa: E402
 
 from slmtui.lab.services import Services  # noqa: E402
 from slmtui.ui.app import SlmtuiApp  # noqa: E402
+from slmtui.ui.screens.compare import CompareScreen  # noqa: E402
 
 SIZE = (120, 36)
 FONT = "DejaVu Sans Mono"
@@ -51,10 +52,18 @@ async def take_all(folder: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         app.marked = tuple(services.find(name) for name in COMPARED)
         await pilot.press("f4")
-        await until(pilot, lambda: "pp128" in shown(app))
-        await pilot.press("r")
-        await until(pilot, lambda: "repetitions measured" in shown(app))
+        await measure(pilot)
         await take(pilot, folder / "compare.png")
+        for page in ("speed", "size", "memory"):
+            await pilot.press("n")
+            await take(pilot, folder / f"compare-{page}.png")
+        app.marked = tuple(services.find(name) for name in MODELS)
+        await go_to(pilot, "results")
+        await pilot.press("p", "p", "p", "p")
+        await until(pilot, lambda: "against depth" in shown(app))
+        await measure(pilot)
+        await go_to(pilot, "depth")
+        await take(pilot, folder / "compare-depth.png")
         await pilot.press("f2")
         await until(pilot, lambda: "Models on this machine" in shown(app) and "KV cache" in shown(app))
         await take(pilot, folder / "models.png")
@@ -72,6 +81,28 @@ async def take_all(folder: Path) -> None:
         await pilot.press("f3")
         await take(pilot, folder / "light.png")
     await services.close()
+
+
+async def measure(pilot: Pilot[object]) -> None:
+    """Run the plan that Compare shows, to its end."""
+    screen = compare(pilot)
+    await until(pilot, lambda: screen.outlook is not None)
+    await pilot.press("r")
+    await until(pilot, lambda: not screen.running and not screen.old)
+
+
+async def go_to(pilot: Pilot[object], page: str) -> None:
+    """Turn the pages of Compare."""
+    while compare(pilot).pages.page != page:
+        await pilot.press("n")
+
+
+def compare(pilot: Pilot[object]) -> CompareScreen:
+    """The Compare screen that is shown."""
+    screen = pilot.app.screen
+    if not isinstance(screen, CompareScreen):
+        raise TypeError(f"{type(screen).__name__} is shown, not Compare")
+    return screen
 
 
 async def until(pilot: Pilot[object], holds: Callable[[], bool]) -> None:

@@ -1,6 +1,9 @@
-"""The sides of `benchmarks/parity.py`: slmtui's worker, llama.cpp's llama-bench, llama-cpp-python's streaming API."""
+"""What the benchmarks share: the sides that they compare, and the files that they make."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # slmtui and its tests' GGUF writer, also when not installed
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout."""
+
+sys.path.insert(0, str(ROOT))  # slmtui and its tests' GGUF writer, also when slmtui is not installed

@@ -10,6 +10,7 @@ import msgspec
 from slmtui.cli import DONE, FAILED
 from slmtui.cli.terminal import print_json, print_table, progress, say, show, with_services
 from slmtui.core import text
+from slmtui.core.catalog import LocalModel
 from slmtui.core.ceiling import describe as describe_ceiling
 from slmtui.core.machine import describe
 from slmtui.core.measurement import Session
@@ -119,7 +120,7 @@ def doctor(options: argparse.Namespace) -> int:
     return DONE if sound else FAILED
 
 
-def _model_document(model: Any, speed: tuple[float | None, float | None]) -> dict[str, Any]:  # noqa: ANN401
+def _model_document(model: LocalModel, speed: tuple[float | None, float | None]) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(model, enc_hook=str)
     return {**document, "demo": model.demo, "prefill_tps": speed[0], "decode_tps": speed[1]}
 

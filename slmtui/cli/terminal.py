@@ -8,7 +8,6 @@ import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.core.catalog import CatalogError
@@ -82,7 +81,7 @@ def progress(message: str) -> None:
         print(f"\r\x1b[K{shorten(clean(message), width)}", end="", file=sys.stderr, flush=True)
 
 
-def print_json(document: Any) -> int:  # noqa: ANN401 - any JSON document
+def print_json(document: object) -> int:
     """Print a document as JSON and return the exit code."""
     show(portable_json(json.dumps(document, ensure_ascii=False, indent=2)))
     return DONE

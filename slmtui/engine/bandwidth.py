@@ -4,8 +4,8 @@ A reader must be bound by memory, not by its own arithmetic, and must release th
 memcmp of the C library (two equal halves), memchr for an absent byte, and numpy's reductions; `benchmarks/ceiling.py`
 prints them against a C loop. With two threads on a Xeon with AVX-512 and glibc 2.36, memcmp read 1.03 times as fast as
 the loop, numpy's bitwise or and its sum 0.97 times, its maximum 0.86 times, memchr 0.65 times. How fast the library's
-function is depends on the platform, so memcmp and numpy's or are both tried, and the faster one is measured. No compiler
-sees the loops, so none removes them, and each reader's result is checked.
+function is depends on the platform, so memcmp and numpy's or are both tried, and the faster one is measured. No
+compiler sees the loops, so none removes them, and each reader's result is checked.
 """
 
 from __future__ import annotations

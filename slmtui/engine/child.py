@@ -35,20 +35,19 @@ async def run_child(command: Sequence[str], environment: Mapping[str, str], pati
     )
     output = bytearray()
     try:
-        await asyncio.wait_for(_end(process, output), patience_s)
+        code = await asyncio.wait_for(_end(process, output), patience_s)
     except TimeoutError:
         return Ended(bytes(output), None, f"gave no answer within {patience_s:.0f} s")
     finally:
         if process.returncode is None:
             process.kill()
             await process.communicate()  # to the end of its output, which also closes the pipe
-    code = process.returncode
     why = f"ended with signal {-code}" if code < 0 else f"ended with code {code}"
     return Ended(bytes(output), code, why if code else None)
 
 
-async def _end(process: asyncio.subprocess.Process, output: bytearray) -> None:
+async def _end(process: asyncio.subprocess.Process, output: bytearray) -> int:
     if process.stdout is not None:
         while chunk := await process.stdout.read(65536):
             output += chunk
-    await process.wait()
+    return await process.wait()

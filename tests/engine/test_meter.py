@@ -249,7 +249,7 @@ def test_processor_counters_come_before_the_battery(tmp_path: Path) -> None:
 
 
 def test_a_repetition_counts_each_phase(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every reading of this meter is a joule more than the last, so a phase, which begins and ends with one, is a joule."""
+    """Every reading of this meter is a joule more than the last: a phase begins and ends with one."""
     patient(monkeypatch)
     readings = count()
     monkeypatch.setattr(llamacpp, "find_meter", lambda _: Counter("RAPL package-0", lambda: float(next(readings))))

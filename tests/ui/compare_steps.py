@@ -11,10 +11,12 @@ from textual.pilot import Pilot
 
 from slmtui.core.plan import Grid
 from slmtui.core.presets import PRESETS
+from slmtui.lab import ceiling
 from slmtui.lab.services import Services
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.compare import CompareScreen
 from slmtui.ui.widgets.compare_table import CompareTable
+from tests.lab.conftest import known_ceiling
 from tests.ui.steps import running, until
 
 TWO = ("pocket-5m:Q8_0", "pocket-5m:Q4_K_M")
@@ -22,10 +24,14 @@ SIZES = ("pocket-2m:Q8_0", "pocket-5m:Q8_0")
 
 
 def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shapes that a busy machine measures in no time: three repetitions, and more than anybody waits for."""
-    quick = Grid(prompt_tokens=(32,), generated_tokens=(8,), repetitions=3)
+    """Plans that a busy machine measures in no time, on one thread: three repetitions, and more than anybody waits for.
+
+    The machine's ceiling has tests of its own.
+    """
+    quick = Grid(prompt_tokens=(16,), generated_tokens=(4,), threads=(1,), repetitions=3)
     monkeypatch.setitem(PRESETS, "quick", quick)
     monkeypatch.setitem(PRESETS, "standard", msgspec.structs.replace(quick, repetitions=1000))
+    monkeypatch.setattr(ceiling, "measured", known_ceiling)
 
 
 class Bench:

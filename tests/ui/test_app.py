@@ -10,7 +10,7 @@ from textual.widgets import Footer, Input, OptionList
 from textual.widgets._footer import FooterKey
 
 from slmtui.core.catalog import LocalModel
-from slmtui.core.machine import Cpu, EngineState, Machine, Memory
+from slmtui.core.machine import Cpu, EngineState, Machine, Memory, short_name
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import Services
 from slmtui.ui.app import SlmtuiApp
@@ -52,7 +52,7 @@ async def test_the_first_screen_is_painted_before_anything_was_detected(monkeypa
         await until(pilot, lambda: app.live.memory.total_bytes)
         await until(pilot, lambda: table.figure("pocket-5m:Q8_0", "memory").text != "…")
         assert "free" in shown(app, ".strip--machine")
-        assert app.machine.cpu.name is None or app.machine.cpu.name.split()[0] in shown(app, ".strip--machine")
+        assert app.machine.cpu.name is None or short_name(app.machine.cpu.name) in shown(app, ".strip--machine")
 
 
 @pytest.mark.parametrize(

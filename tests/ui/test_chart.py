@@ -7,7 +7,7 @@ from slmtui.core.live import Live
 from slmtui.core.stats import Summary, summarize
 from slmtui.ui.widgets.chart import Bar, BarChart, plot
 from slmtui.ui.widgets.gauges import Gauge, Gauges
-from slmtui.ui.widgets.memory_chart import Charge, MemoryChart, MemoryUse
+from slmtui.ui.widgets.memory_chart import Charge, EngineKind, MemoryChart, MemoryUse
 
 MIB = 1024**2
 
@@ -79,6 +79,7 @@ async def test_the_chart_has_a_line_for_each_bar_and_follows_the_theme() -> None
 
 
 def use(label: str, weights: int, cache: int | None, compute: int, *charges: Charge) -> MemoryUse:
+    engine: tuple[tuple[EngineKind, int | None], ...]
     engine = (("weights", weights), ("KV cache", cache), ("state", None), ("compute", compute), ("output", None))
     return MemoryUse(label=label, engine=engine, process=charges)
 

@@ -31,7 +31,7 @@ async def test_the_plan_is_told_before_it_runs() -> None:
         await found.planned()
         assert "2 cells × 3 repetitions · time not known yet" in shown(found.app, "#outlook")
         assert [found.table.figure(row, "state").text for row in found.rows] == ["· planned"] * 2
-        assert [found.table.figure(row, "test").text for row in found.rows] == ["pp32 tg8"] * 2
+        assert [found.table.figure(row, "test").text for row in found.rows] == ["pp16 tg4"] * 2
         await found.pilot.press("r")
         await found.ended()
         await found.planned()

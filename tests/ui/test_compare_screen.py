@@ -57,7 +57,7 @@ async def test_a_quick_run_fills_the_table_and_every_page() -> None:
         await found.ended()
         assert found.states == ["done", "done"]
         for row in found.rows:
-            for column in ("prefill", "decode", "ttft", "engine", "process"):
+            for column in ("prefill", "decode", "ttft", "mbu", "engine", "process"):
                 assert found.table.figure(row, column).value, column
             assert found.table.figure(row, "n").text == "3"
         assert "warm-ups" in shown(found.app, "#details")
@@ -90,7 +90,7 @@ async def test_figures_are_those_of_the_stored_repetitions() -> None:
         (result,) = cell_results(await found.app.services.measurements(session.id))
         assert result.decode_tps is not None
         assert found.table.figure(found.rows[0], "decode").value == result.decode_tps.median
-        assert result.prompt_tokens == 32
+        assert result.prompt_tokens == 16
 
 
 async def test_gauges_are_painted_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ async def test_models_that_run_together_are_marked_everywhere() -> None:
         assert "contended" in shown(found.app, "#outlook")
         await found.pilot.press("r")
         await found.ended()
-        assert [found.table.figure(row, "test").text for row in found.rows] == ["pp32 tg8, together"] * 2
+        assert [found.table.figure(row, "test").text for row in found.rows] == ["pp16 tg4, together"] * 2
         assert all("together" in entry.label for entry in found.screen.entries)
 
 

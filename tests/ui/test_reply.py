@@ -21,16 +21,19 @@ DOCUMENT = (
 class Host(App[None]):
     def __init__(self, *, inside_thought: bool = False) -> None:
         super().__init__()
-        self.reply = Reply(inside_thought=inside_thought)
+        self.reply = Reply()
+        self.reply.begin(inside_thought=inside_thought)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
             yield self.reply
             yield Markdown(id="reference")
 
-    @property
-    def painted(self) -> str:
-        return self.reply.query_one(Markdown).source
+    async def finish(self, remark: str = "") -> None:
+        """To the very end, as a painter does it."""
+        self.reply.finish(remark)
+        while await self.reply.typeset():
+            pass
 
 
 def token(text: str, at_s: float = 0.0) -> Tokens:
@@ -49,6 +52,7 @@ async def feed(pilot: Pilot[None], reply: Reply, text: str, seed: int) -> None:
         reply.feed(token(text[at : at + size]))
         at += size
         if chance.random() < 0.3:
+            reply.paint()
             await pilot.pause(0.01)
 
 
@@ -57,11 +61,11 @@ async def test_the_finished_answer_is_that_of_one_update(seed: int) -> None:
     app = Host()
     async with app.run_test(size=(80, 60)) as pilot:
         await feed(pilot, app.reply, DOCUMENT, seed)
-        await app.reply.finish("12 tokens")
+        await app.finish("12 tokens")
         await pilot.pause(0.2)
         reference = app.query_one("#reference", Markdown)
         await reference.update(DOCUMENT.strip("\n"))
-        assert app.painted == DOCUMENT.strip("\n") == app.reply.answer
+        assert app.reply.shown == DOCUMENT.strip("\n") == app.reply.answer
         assert blocks(app.reply.query_one(Markdown)) == blocks(reference)
 
 
@@ -69,31 +73,32 @@ async def test_nothing_is_painted_twice_when_the_end_follows_at_once() -> None:
     app = Host()
     async with app.run_test() as pilot:
         app.reply.feed(token("All at once."))
-        await app.reply.finish()
+        await app.finish()
         await pilot.pause(0.2)
-        assert app.painted == "All at once."
+        assert app.reply.shown == "All at once."
 
 
-async def test_the_first_token_is_painted_at_once_and_later_ones_together() -> None:
+async def test_what_has_come_is_painted_together() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with app.run_test():
         app.reply.feed(token("One"))
-        await pilot.pause()
-        assert app.painted == "One"
+        app.reply.paint()
+        assert app.reply.shown == "One"
         for word in (" two", " three", " four"):
             app.reply.feed(token(word))
-        await app.reply.flush()
-        assert app.painted == "One two three four"
+        assert app.reply.shown == "One"
+        app.reply.paint()
+        assert app.reply.shown == "One two three four"
 
 
 async def test_foreign_text_can_not_act() -> None:
     app = Host()
-    async with app.run_test(size=(60, 12)) as pilot:
+    async with app.run_test(size=(60, 12)):
         for piece in ("safe \x1b", "[2J\x1b[3", "1mred ", "[bold]not bold[/] <b>kept</b> \u202e"):
             app.reply.feed(token(piece))
-            await pilot.pause(0.1)
-        assert app.painted == "safe red [bold]not bold[/] <b>kept</b> "
-        await app.reply.finish()
+            app.reply.paint()
+        assert app.reply.shown == "safe red [bold]not bold[/] <b>kept</b> "
+        await app.finish()
         assert app.reply.answer == "safe red [bold]not bold[/] <b>kept</b> "
         assert "<b>kept</b>" in str(app.reply.query(MarkdownBlock).first().render())
 
@@ -104,10 +109,10 @@ async def test_thoughts_are_folded_and_counted_apart() -> None:
         pieces = ("<think>", "first", " this", "</think>", "Answer")
         for index, piece in enumerate(pieces):
             app.reply.feed(token(piece, at_s=1 + index * 0.5))
-        await app.reply.finish()
+        await app.finish()
         await pilot.pause()
         thought = app.query_one(Thought)
-        assert app.painted == "Answer"
+        assert app.reply.shown == "Answer"
         assert thought.display
         assert str(thought.render()) == "▸ thought for 4 tokens, 1.5 s"
         thought.focus()
@@ -119,7 +124,7 @@ async def test_a_model_that_does_not_think_has_no_such_line() -> None:
     app = Host()
     async with app.run_test() as pilot:
         app.reply.feed(token("Answer"))
-        await app.reply.finish("1 token")
+        await app.finish("1 token")
         await pilot.pause()
         assert not app.query_one(Thought).display
 
@@ -129,7 +134,7 @@ async def test_a_thought_opened_by_the_prompt_is_one() -> None:
     async with app.run_test() as pilot:
         app.reply.feed(token("so</think>"))
         app.reply.feed(token("Yes"))
-        await app.reply.finish()
+        await app.finish()
         await pilot.pause()
-        assert app.painted == "Yes"
+        assert app.reply.shown == "Yes"
         assert app.query_one(Thought).tokens == 1

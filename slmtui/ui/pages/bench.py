@@ -121,6 +121,11 @@ class Bench:
         return tuple(self.states[each.cell].cell for each in self.results if each.noisy and each.cell in self.states)
 
     @property
+    def running_cells(self) -> tuple[str, ...]:
+        """Keys of the cells that run, or ran last."""
+        return tuple(key for key, state in self.states.items() if state.word in ("running", "loading"))
+
+    @property
     def done(self) -> int:
         """Repetitions that are measured."""
         return len(self.measured)

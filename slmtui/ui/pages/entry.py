@@ -20,15 +20,15 @@ Phase = Literal["prefill", "decode"]
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
 
 _WORDS: tuple[tuple[str, Callable[[Settings], str]], ...] = (
-    ("threads", lambda each: _counted(each.threads, "thread")),
-    ("threads_batch", lambda each: _counted(each.threads_batch, "prefill thread")),
+    ("threads", lambda each: counted(each.threads, "thread")),
+    ("threads_batch", lambda each: counted(each.threads_batch, "prefill thread")),
     ("batch", lambda each: f"batch {each.batch:,}" if each.batch else ""),
     ("micro_batch", lambda each: f"micro-batch {each.micro_batch:,}" if each.micro_batch else ""),
     ("type_k", lambda each: f"keys {each.type_k}" if each.type_k else ""),
     ("type_v", lambda each: f"values {each.type_v}" if each.type_v else ""),
     ("flash_attention", lambda each: f"flash attention {each.flash_attention}" if each.flash_attention else ""),
     ("device", lambda each: each.device or ""),
-    ("gpu_layers", lambda each: "all layers" if each.gpu_layers == -1 else _counted(each.gpu_layers, "layer")),
+    ("gpu_layers", lambda each: "all layers" if each.gpu_layers == -1 else counted(each.gpu_layers, "layer")),
 )
 """The settings that cells of a plan may differ in, and how each is said."""
 
@@ -169,5 +169,6 @@ def source_words(source: str) -> str:
     return f"{program.partition(' ')[0]} {file}".strip()
 
 
-def _counted(number: int | None, noun: str) -> str:
+def counted(number: int | None, noun: str) -> str:
+    """A number with its noun: `2 threads`; empty where nobody says."""
     return "" if number is None else f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -30,7 +30,7 @@ from slmtui.ui.screens.sheet import ChatSettings, SettingsSheet, summary
 from slmtui.ui.widgets.brief import SettingsSummary
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.column import Column
-from slmtui.ui.widgets.columns import Columns
+from slmtui.ui.widgets.columns import Columns, why_not
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
 from slmtui.ui.widgets.prompt import Prompt
 from slmtui.ui.widgets.strip import Strip
@@ -152,9 +152,14 @@ class ChatScreen(LabScreen):
         finally:
             self._loading = False
             self.update_keys()
-        question, self._held = self._held, ""
-        if question and any(column.ready for column in self.columns):
-            self._ask(question)
+        self.call_later(self._ask_held)
+
+    async def _ask_held(self) -> None:
+        """Send the question that was asked while models were being loaded, once all columns know how that ended."""
+        if self._held and not self._loading and not any(each.phase in {"queued", "loading"} for each in self.columns):
+            question, self._held = self._held, ""
+            if any(column.ready for column in self.columns):
+                await self._put(question)
 
     async def _load_one(self, column: Column) -> None:
         loaded, cancelled = column.seat.loaded, False
@@ -173,7 +178,7 @@ class ChatScreen(LabScreen):
     # Questions and answers.
 
     @on(Prompt.Sent)
-    def send(self, message: Prompt.Sent) -> None:
+    async def send(self, message: Prompt.Sent) -> None:
         """Put the question to every model that is ready."""
         if self._asking:
             self.say("The models are still answering; esc stops them.", "warning")
@@ -190,17 +195,22 @@ class ChatScreen(LabScreen):
             self.say("No model is loaded; ctrl+r loads them again.", "warning")
         else:
             self.query_one(Prompt).accept(message.text)
-            self._ask(message.text)
+            await self._put(message.text)
 
-    @work(exclusive=True, group="ask")
-    async def _ask(self, question: str) -> None:
+    async def _put(self, question: str) -> None:
+        """Show the question in every column that is ready, all in one paint, and ask."""
         columns = {column.seat: column for column in self.columns if column.ready}
-        order = self.order
-        contended = order == "together" and len(columns) > 1
+        contended = self.order == "together" and len(columns) > 1
         self._asking = True
         self._passed_over.clear()
-        for column in columns.values():
-            column.post_message(Column.Asked(question, contended=contended))
+        with self.app.batch_update():
+            for column in columns.values():
+                await column.begin(question, contended=contended)
+        self._ask(question, columns)
+
+    @work(exclusive=True, group="ask")
+    async def _ask(self, question: str, columns: dict[Seat, Column]) -> None:
+        order = self.order
         unended = dict.fromkeys(columns)
         self.services.talks += 1
         try:
@@ -214,7 +224,7 @@ class ChatScreen(LabScreen):
             self._asking = False
             self.services.talks -= 1
             for seat in unended:
-                columns[seat].post_message(Column.Skipped())
+                columns[seat].call_next(columns[seat].skip)
             self.update_keys()
 
     @contextmanager
@@ -285,7 +295,7 @@ class ChatScreen(LabScreen):
         for column in self.columns:
             if column.ready and column.exchanges and column.exchanges[-1].question == last:
                 await column.take_back()
-        self._ask(last)
+        await self._put(last)
 
     def action_copy(self) -> None:
         """Copy the last answer of the column that has the focus, or of the first that has one."""
@@ -354,6 +364,11 @@ class ChatScreen(LabScreen):
     # Which keys work now.
 
     @on(Column.PhaseChanged)
+    async def phase_changed(self) -> None:
+        """Other keys can act now, and perhaps a question can go out."""
+        self.update_keys()
+        await self._ask_held()
+
     def update_keys(self) -> None:
         """Grey and ungrey keys where something changed."""
         reasons = [self.reason(command.action) for command in commands_of("chat")]
@@ -365,20 +380,7 @@ class ChatScreen(LabScreen):
         """Why an action can't act now."""
         if not self.is_mounted:
             return None
-        columns = self.columns
-        match action:
-            case "stop" | "stop_column" if not any(column.active for column in columns):
-                return "Nothing runs."
-            case "order" if len(columns) < 2:
-                return "There is only one model."
-            case "again" | "clear" | "copy" | "exact" | "save" if not any(each.exchanges for each in columns):
-                return "Nothing was said yet."
-            case "again" | "clear" if self._asking:
-                return "The models are still answering; esc stops them."
-            case "reload" if not columns or all(each.seat.loaded.ready or each.active for each in columns):
-                return "Every model is loaded."
-            case _:
-                return None
+        return why_not(action, self.columns, asking=self._asking)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Show the key that reloads only while there is something to reload."""

@@ -294,9 +294,10 @@ class CompareScreen(PagedScreen):
             self._show_all()
 
     def action_skip(self) -> None:
-        """Leave out what runs now."""
+        """Leave out the cells that are shown as running; between two of their runs too."""
         if self._control is not None:
-            self._control.skip()
+            for key in self.bench.running_cells:
+                self._control.skip(key)
 
     def action_preset(self) -> None:
         """Change to the next preset."""

@@ -51,7 +51,7 @@ FLAGS = (
 FIELDS = (*LISTS, *SINGLES)
 _USUAL = {
     "depths": "0",
-    "threads": "as the machine has",
+    "threads": "the machine's",
     "batches": "2048",
     "micro_batches": "512",
     "kv_types": "f16",
@@ -117,7 +117,11 @@ class PlanSheet(ModalScreen[Wish | None]):
 
     def _flag(self, name: str) -> bool:
         wanted = getattr(self._changes, name)
-        return bool(getattr(self._grid, name) if wanted is None else wanted)
+        return self._usual_flag(name) if wanted is None else bool(wanted)
+
+    def _usual_flag(self, name: str) -> bool:
+        """What the preset says; in its pairs of lengths decode goes on from the prompt."""
+        return bool(getattr(self._grid, name)) or (name == "after_prompt" and self._grid.pairs is not None)
 
     def on_mount(self) -> None:
         """Begin where most changes are made."""
@@ -129,7 +133,7 @@ class PlanSheet(ModalScreen[Wish | None]):
         """Return the changes, or say what is wrong and stay."""
         texts = {field.name: self.query_one(f"#{field.name}", Input).value for field in FIELDS}
         ticks = {field.name: self.query_one(f"#{field.name}", Checkbox).value for field in FLAGS}
-        flags = {name: tick for name, tick in ticks.items() if tick != bool(getattr(self._grid, name))}
+        flags = {name: tick for name, tick in ticks.items() if tick != self._usual_flag(name)}
         try:
             changes = parse(texts, flags)
             self._grid.changed_by(changes).checked()
@@ -144,7 +148,7 @@ class PlanSheet(ModalScreen[Wish | None]):
         for field in FIELDS:
             self.query_one(f"#{field.name}", Input).value = ""
         for field in FLAGS:
-            self.query_one(f"#{field.name}", Checkbox).value = bool(getattr(self._grid, field.name))
+            self.query_one(f"#{field.name}", Checkbox).value = self._usual_flag(field.name)
 
     @on(Button.Pressed, "#cancel")
     def cancel(self) -> None:

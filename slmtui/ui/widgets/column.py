@@ -86,17 +86,6 @@ class Column(Vertical):
     class Heard(Message, bubble=False):
         """There is something in the inbox that is not only painted."""
 
-    class Asked(Message):
-        """A question was sent to this column's model."""
-
-        def __init__(self, question: str, *, contended: bool) -> None:
-            super().__init__()
-            self.question = question
-            self.contended = contended
-
-    class Skipped(Message):
-        """The turn of this column will not come: everything was stopped before it."""
-
     class StopWanted(Message):
         """The stop sign of a column was clicked."""
 
@@ -170,8 +159,8 @@ class Column(Vertical):
     @property
     def last_answer(self) -> str | None:
         """The newest answer without thoughts; None before the first."""
-        replies = [exchange.reply.answer for exchange in self.exchanges if exchange.reply is not None]
-        return replies[-1] if replies else None
+        answers = (exchange.reply.answer for exchange in reversed(self.exchanges) if exchange.reply is not None)
+        return next(filter(None, answers), None)
 
     def enter(self, phase: Phase, note: str = "") -> None:
         """Change what the column does and show it at once."""
@@ -201,23 +190,24 @@ class Column(Vertical):
             self.enter("ready")
         self._show()
 
-    @on(Asked)
-    async def begin(self, message: Asked) -> None:
+    async def begin(self, question: str, *, contended: bool) -> None:
         """Show the question and wait for the model's turn."""
-        question = Static(text.clean(message.question), markup=False, classes="question")
-        self._open = Exchange(message.question, list(self.seat.messages), [question])
+        shown = Static(text.clean(question), markup=False, classes="question")
+        reply = Reply()
+        self._open = Exchange(question, list(self.seat.messages), [shown, reply], reply)
         self.exchanges.append(self._open)
         self.failure = None
-        self._contended = message.contended
+        self._contended = contended
         self._live = Live(memory=self._live.memory, peak_rss_bytes=self._live.peak_rss_bytes)
-        await self.turns.mount(question)
+        await self.turns.mount(shown, reply)
         self.query_one(VerticalScroll).anchor()
         self.enter("waiting", "for its turn")
 
-    @on(Skipped)
-    def skip(self) -> None:
-        """Stop before anything ran."""
-        self._open = None
+    async def skip(self) -> None:
+        """Stop before anything ran: the turn of this column will not come."""
+        if (exchange := self._open) is not None:
+            self._open = None
+            await self._drop_reply(exchange)
         self.enter("stopped", "before its turn")
 
     def hear(self, event: AnyEvent) -> None:
@@ -300,7 +290,8 @@ class Column(Vertical):
                 await self.turns.query(".failure.-load").remove()
                 self.enter("ready", _welcome(self.seat, event))
             case Prompted():
-                await self._begin_reply(event)
+                if self._open is not None and self._open.reply is not None:
+                    self._open.reply.begin(inside_thought=event.text.rstrip().endswith("<think>"))
                 self.enter("prefill")
             case Prefilled() if self.phase != "prefill":
                 self.enter("prefill")
@@ -320,17 +311,18 @@ class Column(Vertical):
         message.stop()
         self.post_message(self.StopWanted(self))
 
-    async def _begin_reply(self, prompted: Prompted) -> None:
-        if self._open is not None:
-            self._open.reply = Reply(inside_thought=prompted.text.rstrip().endswith("<think>"))
-            self._open.widgets.append(self._open.reply)
-            await self.turns.mount(self._open.reply)
-
     def _finish(self, words: str) -> None:
         exchange, self._open = self._open, None
         if exchange is not None and exchange.reply is not None:
             exchange.reply.finish(words)
             self._plain.append(exchange.reply)
+
+    async def _drop_reply(self, exchange: Exchange) -> None:
+        """Take away the place for an answer that did not come."""
+        reply, exchange.reply = exchange.reply, None
+        if reply is not None:
+            exchange.widgets.remove(reply)
+            await reply.remove()
 
     def _end(self, done: Done) -> None:
         self._finish(remark(self._live, contended=self._contended))
@@ -341,7 +333,9 @@ class Column(Vertical):
 
     async def _fail(self, failed: Failed) -> None:
         exchange = self._open
-        self._finish("not kept in the conversation" if self._live.tokens else "")
+        if exchange is not None and not self._live.tokens:
+            await self._drop_reply(exchange)
+        self._finish("not kept in the conversation")
         if failed.kind is FailureKind.CANCELLED:
             self.enter("stopped", "not loaded; ctrl+r loads it")
             return

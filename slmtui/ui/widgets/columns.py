@@ -1,6 +1,8 @@
-"""The columns of a chat, side by side."""
+"""The columns of a chat, side by side, and what can be done with them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from textual.containers import HorizontalScroll
 
@@ -23,3 +25,20 @@ class Columns(HorizontalScroll):
         shown = max(1, min(len(columns), self.size.width // NARROWEST_COLUMN))
         for column in columns:
             column.styles.width = "1fr" if shown == len(columns) else self.size.width // shown
+
+
+def why_not(action: str, columns: Sequence[Column], *, asking: bool) -> str | None:
+    """Why a chat with these columns can't do something now."""
+    match action:
+        case "stop" | "stop_column" if not any(column.active for column in columns):
+            return "Nothing runs."
+        case "order" if len(columns) < 2:
+            return "There is only one model."
+        case "again" | "clear" | "copy" | "exact" | "save" if not any(each.exchanges for each in columns):
+            return "Nothing was said yet."
+        case "again" | "clear" if asking:
+            return "The models are still answering; esc stops them."
+        case "reload" if not columns or all(each.seat.loaded.ready or each.active for each in columns):
+            return "Every model is loaded."
+        case _:
+            return None

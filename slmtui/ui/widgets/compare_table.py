@@ -11,7 +11,7 @@ from slmtui.core.plan import Cell, setup_words
 from slmtui.core.results import CellResult
 from slmtui.core.text import duration, memory, one_line
 from slmtui.ui.pages.bench import CellState
-from slmtui.ui.pages.entry import Entry
+from slmtui.ui.pages.entry import Entry, counted
 from slmtui.ui.pages.figures import MODEL, SETUP, TEST, median, names, number, percent, quartiles, seconds, size
 from slmtui.ui.widgets.fit_table import Figure, TableColumn, Tone
 from slmtui.ui.widgets.page_table import PageTable
@@ -98,15 +98,17 @@ def circumstances(result: CellResult) -> list[str]:
     first = result.measurements[0]
     settings = first.settings
     return [
+        "demo model" if result.demo else "",
         f"measured by {one_line(result.source)}" if result.source else "",
         "means, no repetitions" if result.averaged else "",
         f"{first.warmup_runs} warm-ups" if first.warmup_runs is not None else "",
-        f"{settings.threads} threads" if settings.threads else "",
+        counted(settings.threads, "thread"),
         f"context {settings.context:,}" if settings.context else "",
         f"KV {settings.type_k}/{settings.type_v}" if settings.type_k else "",
         f"loaded in {duration(first.load_s)}" if first.load_s is not None else "",
         f"peak RSS {memory(result.peak_rss_bytes)}" if result.peak_rss_bytes is not None else "",
-        f"{result.energy_meter}" if result.energy_meter else "",
+        f"energy by {one_line(result.energy_meter)}" if result.energy_meter else "",
+        "over 100 % of bandwidth: it lives in the processor's cache" if (result.mbu or 0) > 1 else "",
     ]
 
 

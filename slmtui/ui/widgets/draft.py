@@ -11,7 +11,7 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-ROOM_SHARE = 4
+ROOM_SHARE = 3
 """The text gets new room for this part of the screen at once: it stands still while it is read, and a line that is
 added costs no layout of the whole screen."""
 
@@ -33,7 +33,7 @@ class Draft(Widget):
         self._lines = [""]
         self._strips: dict[int, Strip] = {}
         self._wrapped_at = 0
-        self._room = 1
+        self._room = 0
 
     def add(self, text: str) -> None:
         """Show more text after what is there."""
@@ -55,10 +55,13 @@ class Draft(Widget):
             self._lines = [""]
             self._strips.clear()
             add_wrapped(self._lines, self.text, self._wrapped_at)
-            self._make_room()
+            if len(self._lines) > self._room:
+                self._make_room()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """The lines there are and the room for those to come."""
+        if not self._room:
+            self._room = max(1, viewport.height // ROOM_SHARE)
         return self._room
 
     def notify_style_update(self) -> None:

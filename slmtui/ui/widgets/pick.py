@@ -79,7 +79,8 @@ def complete_path(typed: str, suffixes: tuple[str, ...]) -> str | None:
             )
     except (OSError, ValueError, RuntimeError):
         return None
-    return os.path.join(head, fits[0]) if fits else None  # noqa: PTH118 - keeps `~` and `./` as typed
+    # Not through Path, which would change `./` and the number of separators that the person typed.
+    return typed.removesuffix(begun) + fits[0] if fits else None
 
 
 class AddFileSheet(ModalScreen[LocalModel | None]):

@@ -44,10 +44,9 @@ class Reply(Vertical):
 
     BLANK = True  # has nothing of its own to draw
 
-    def __init__(self, *, inside_thought: bool = False) -> None:
-        """With `inside_thought` the prompt ended in the middle of a thought."""
+    def __init__(self) -> None:
         super().__init__()
-        self._splitter = ThinkingSplitter(inside=inside_thought)
+        self._splitter = ThinkingSplitter()
         self._thought = Thought()
         self._draft = Draft()
         self._remark = Static(markup=False, classes="remark")
@@ -81,6 +80,10 @@ class Reply(Vertical):
     def typeset_wholly(self) -> bool:
         """Whether the answer is shown as Markdown."""
         return self._markdown.display
+
+    def begin(self, *, inside_thought: bool) -> None:
+        """The model has read its prompt, which may have ended in the middle of a thought."""
+        self._splitter = ThinkingSplitter(inside=inside_thought)
 
     def feed(self, tokens: Tokens) -> None:
         """Take new tokens."""
