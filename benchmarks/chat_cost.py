@@ -26,6 +26,7 @@ import pty
 import random
 import re
 import select
+import signal
 import sqlite3
 import statistics
 import string
@@ -72,6 +73,7 @@ def main() -> None:
     if options.headless is not None:
         asyncio.run(headless(options.headless))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no process is left behind
     print(f"{'models':<7} {'rounds':>6} {'app tok/s':>10} {'no screen':>10}  ratio (95 %)          "
           f"keys   p50    p99    max   app CPU   painted")  # fmt: skip
     for size in ("2m", "125m") if options.size == "both" else (options.size,):
@@ -221,7 +223,8 @@ class Headless:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        self.process.resume()
+        with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
             self._pipe.communicate(timeout=10)
         self._pipe.kill()
 
@@ -292,6 +295,7 @@ class App:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.process.resume()
         processes = [*self.process.children(recursive=True), self.process]
         self._press("ctrl+q")
         deadline = time.monotonic() + 10

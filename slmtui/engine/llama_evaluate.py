@@ -98,7 +98,11 @@ class Evaluator:
             EngineError: the engine could not.
         """
         self._one[0] = token
-        self._after(self.bindings.llama_decode(self.context, self._one_batch), [token])
+        code = self.bindings.llama_decode(self.context, self._one_batch)
+        if code == 0 and not self._stop.is_set:
+            self.cached.append(token)
+        else:
+            self._after(code, [token])
 
     def _evaluate(self, tokens: list[int]) -> None:
         ids = (self.bindings.llama_token * len(tokens))(*tokens)  # must live until the call returns

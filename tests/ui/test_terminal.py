@@ -92,7 +92,7 @@ def test_two_models_from_start_to_quit(home: Path) -> None:
         assert " 0 tok" in columns(screen)[1], "the second model did not begin"
 
         terminal.press("f4")
-        terminal.until(lambda screen: "quick" in screen and "not measured yet" in screen, "Compare")
+        terminal.until(lambda screen: "quick" in screen and screen.count("planned") == 2, "Compare")
         terminal.press("r")
         terminal.until(lambda screen: screen.count("done") >= 2, "the quick benchmark")
         workers += terminal.process.children(recursive=True)
