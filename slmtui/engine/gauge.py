@@ -19,8 +19,10 @@ from msgspec.structs import replace
 from slmtui.core.events import MemorySampled, ProcessMemory
 
 PERIOD_S = 0.25
+CHEAP_S = 0.002
+"""A sample that takes no longer may come at the usual rate."""
 LARGEST_SHARE = 0.002
-"""Share of one core's time that samples may take; when they cost more, they come less often. The evaluation waits for
+"""Share of one core's time that dearer samples may take: they come less often. The evaluation waits for
 more than that: with 0.01 and a model of 125 million parameters decode lost 5 %."""
 ROLLUP = Path("/proc/self/smaps_rollup")
 _CACHE_SAMPLES = 256
@@ -59,9 +61,10 @@ def peak_rss_bytes() -> int | None:
 class Gauge:
     """Samples memory on one thread while requests run; a last sample follows each request.
 
-    There are four samples a second unless they would take more than `LARGEST_SHARE` of a core: the kernel walks through
-    every mapped page, so one costs 0.1-0.3 ms for a small model and 2 ms more for each GiB of a mapped file. The thread
-    lives as long as the process: starting one for each request would delay the first token by 0.3 ms.
+    There are four samples a second unless one takes over `CHEAP_S`, then no more than `LARGEST_SHARE` of a core: the
+    kernel walks through every mapped page, so one costs 0.1-0.3 ms for a small model and 2 ms more for each GiB of a
+    mapped file. The thread lives as long as the process: starting one for each request would delay the first token by
+    0.3 ms.
     """
 
     def __init__(self) -> None:
@@ -109,7 +112,8 @@ class Gauge:
                 if not ended and self._emit is not None:
                     busy_s = time.thread_time()
                     self._emit(self._sample())
-                    wait_s = max(PERIOD_S, (time.thread_time() - busy_s) / LARGEST_SHARE)
+                    cost_s = time.thread_time() - busy_s
+                    wait_s = PERIOD_S if cost_s <= CHEAP_S else max(PERIOD_S, cost_s / LARGEST_SHARE)
 
     def _over(self, started_s: float) -> bool:
         """Whether the request that began at this time has ended, another having begun or not."""

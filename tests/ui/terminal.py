@@ -123,7 +123,7 @@ def app_on_terminal(columns: int = 120, rows: int = 36) -> Iterator[Terminal]:
 
 
 @contextmanager
-def slow_motion(process: psutil.Process, run_s: float = 0.0002, rest_s: float = 0.1) -> Iterator[None]:
+def slow_motion(process: psutil.Process, run_s: float = 0.0005, rest_s: float = 0.05) -> Iterator[None]:
     """Let a process run for moments only: the demo models answer faster than a test can press a key."""
     over = threading.Event()
     process.suspend()
