@@ -48,6 +48,11 @@ class Draft(Widget):
         else:
             self.refresh(Region(0, first, self.size.width, len(self._lines) - first))
 
+    def settle(self) -> None:
+        """Nothing more will come: leave no room under the text."""
+        self._room = len(self._lines)
+        self.refresh(layout=True)
+
     def on_resize(self, event: events.Resize) -> None:
         """Wrap anew at another width."""
         if event.size.width != self._wrapped_at:

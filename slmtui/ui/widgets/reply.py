@@ -106,6 +106,7 @@ class Reply(Vertical):
         self._take(*self._splitter.close())
         self._thought.over = True
         self.paint()
+        self._draft.settle()
         self.show_remark(remark)
 
     async def typeset(self) -> bool:
