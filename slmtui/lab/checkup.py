@@ -16,8 +16,9 @@ from slmtui.engine.protocol import Measure
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import Services
 from slmtui.lab.surroundings import TRIAL_MODEL
+from slmtui.sources.catalog import read_catalog
 from slmtui.sources.config import ConfigError, load_config
-from slmtui.sources.library import UnknownModelError, read_catalog
+from slmtui.sources.library import UnknownModelError
 from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.resources import ResourceError, pocket_folder, theme_files
 from slmtui.sources.store import Store, StoreError

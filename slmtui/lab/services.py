@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from slmtui import __version__
-from slmtui.core.catalog import LocalModel, ModelCard
+from slmtui.core.catalog import CatalogError, LocalModel, ModelCard
 from slmtui.core.events import Failed, Inspected, Timing
 from slmtui.core.machine import Machine, Memory
 from slmtui.core.measurement import Environment, Kind, Measurement, Session
@@ -26,7 +26,7 @@ from slmtui.lab import ceiling, loading
 from slmtui.lab import surroundings as around
 from slmtui.lab.loading import LoadOptions
 from slmtui.lab.surroundings import Circumstances, Surroundings
-from slmtui.sources import library
+from slmtui.sources import catalog, library
 from slmtui.sources.config import Config, ConfigError, load_config, save_config
 from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.store import Store, StoreError
@@ -67,12 +67,12 @@ class Services:
     def open(cls, *, strict: bool) -> Services:
         """Read settings and catalog and open the store.
 
-        With `strict`, a data folder or settings file that does not work is an error; otherwise it becomes a notice,
-        defaults are used, and measurements are kept in memory until they are exported.
+        With `strict`, a data folder, settings file or catalog of the person's that does not work is an error; otherwise
+        it becomes a notice, defaults are used, and measurements are kept in memory until they are exported.
 
         Raises:
             PathError, StoreError, ConfigError: only with `strict`.
-            CatalogError: the shipped catalog is damaged.
+            CatalogError: the shipped catalog is damaged; the person's own only with `strict`.
         """
         paths = Paths.find()
         notices: list[str] = []
@@ -83,6 +83,13 @@ class Services:
                 raise
             config = Config()
             notices.append(f"Settings are not used: {error}.")
+        cards = catalog.read_catalog()
+        try:
+            cards = catalog.with_own(cards, paths.own_catalog)
+        except CatalogError as error:
+            if strict:
+                raise
+            notices.append(f"Your catalog is not used: {error}.")
         try:
             paths.ensure()
             store = Store.open(paths.store)
@@ -91,7 +98,7 @@ class Services:
                 raise
             store = Store.in_memory()
             notices.append(f"Measurements are kept in memory only, export them before you quit: {error}")
-        return cls(paths, config, library.read_catalog(), store, notices)
+        return cls(paths, config, cards, store, notices)
 
     async def close(self) -> None:
         """End all workers and the session, and close the store."""

@@ -7,17 +7,16 @@ import difflib
 import hashlib
 import os
 import re
-import tomllib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from slmtui.core.catalog import CatalogError, LocalModel, ModelCard, Variant, parse_catalog
+from slmtui.core.catalog import LocalModel, ModelCard, Variant
 from slmtui.core.text import one_line, shorten
 from slmtui.sources.atomic import write_atomically
-from slmtui.sources.resources import catalog_file, pocket_folder
+from slmtui.sources.resources import pocket_folder
 
 _DEPTH_LIMIT = 8
 _ENTRY_LIMIT = 50_000
@@ -34,23 +33,6 @@ class _Hash(msgspec.Struct, frozen=True):
     size_bytes: int
     mtime_ns: int
     sha256: str
-
-
-def read_catalog(path: Path | None = None) -> tuple[ModelCard, ...]:
-    """The models in a `model_catalog.toml`, in its order; None reads the one that comes with the program.
-
-    Raises:
-        CatalogError: the file can't be read or an entry is wrong; the message names the file.
-        ResourceError: the program's own catalog is missing.
-    """
-    path = path or catalog_file()
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise CatalogError(f"can't read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise CatalogError(f"{path} is not TOML: {error}; correct that place or install slmtui again") from error
-    return parse_catalog(document, str(path))
 
 
 def local_models(cards: Iterable[ModelCard], folders: Iterable[str | Path] = ()) -> tuple[LocalModel, ...]:
@@ -122,7 +104,7 @@ def file_sha256(path: Path, cache: Path) -> str:
 
 def _bundled_models(card: ModelCard) -> Iterator[LocalModel]:
     for variant in card.variants:
-        path = pocket_folder() / variant.file
+        path = pocket_folder() / (variant.file or "")
         if path.is_file():
             yield _card_model(card, variant, path)
 
@@ -149,7 +131,7 @@ def _catalog_model(card: ModelCard, label: str) -> LocalModel:
             f"{card.id}:{variant.quantization} is in the catalog, but its file is not on this machine; "
             f"give the path of a .gguf file, or choose another model: {_SEE}"
         )
-    path = pocket_folder() / variant.file
+    path = pocket_folder() / (variant.file or "")
     if not path.is_file():
         raise UnknownModelError(
             f"the file of the bundled model {card.id}:{variant.quantization} is missing ({path}); "

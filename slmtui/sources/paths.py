@@ -32,6 +32,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         return self.config / "config.toml"
 
     @property
+    def own_catalog(self) -> Path:
+        """The person's additions to the catalog of models."""
+        return self.config / "model_catalog.toml"
+
+    @property
     def user_themes(self) -> Path:
         """Folder of the person's own themes."""
         return self.config / "themes"

@@ -29,7 +29,8 @@ print(json.dumps({
 """
 
 FIND = """
-from slmtui.sources.library import find_model, read_catalog
+from slmtui.sources.catalog import read_catalog
+from slmtui.sources.library import find_model
 print(find_model("pocket-5m", read_catalog()).path)
 """
 
