@@ -37,6 +37,19 @@ def catalog_file() -> Path:
     return path
 
 
+def task_files() -> list[Path]:
+    """The heads of the tasks that come with the program, one .toml each, sorted by name.
+
+    Raises:
+        ResourceError: there is none, so the installation is damaged.
+    """
+    folder = _PACKAGE / "tasks"
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise ResourceError(f"no task in {folder}: the installation is damaged; install slmtui again")
+    return files
+
+
 def pocket_folder() -> Path:
     """The folder of the bundled demo models' GGUF files."""
     return _PACKAGE / "pocket"
