@@ -101,6 +101,20 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     algorithm: str | None = None
 
 
+class Sources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the facts of a card come from; None where nothing but the catalog says so."""
+
+    released: Source | None = None
+    parameters: Source | None = None
+    licence: Source | None = None
+    gated: Source | None = None
+    thinking: Source | None = None
+    architecture: Source | None = None
+    """Of every fact in it."""
+    training: Source | None = None
+    """Of every fact in it."""
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known about a model before it is opened."""
 
@@ -125,8 +139,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The developer's own repository on the hub, which need not hold files that an engine can open."""
     architecture: Architecture | None = None
     training: Training | None = None
-    sources: dict[str, Source] = {}
-    """Where facts come from, by name; `architecture` and `training` stand for all of theirs."""
+    sources: Sources = Sources()
     inferred: tuple[str, ...] = ()
     """Facts that other models of the family have, and that were not read for this one."""
     repositories: tuple[Repository, ...] = ()
@@ -152,7 +165,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if fact in self.inferred:
             return "family"
         whole = next((part for part, facts in _PARTS.items() if fact in facts), fact)
-        return self.sources.get(fact) or self.sources.get(whole) or "catalog"
+        source: Source | None = getattr(self.sources, whole, None)
+        return source or "catalog"
 
 
 _PARTS = {

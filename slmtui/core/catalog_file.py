@@ -89,12 +89,7 @@ def _complaint(card: ModelCard) -> str | None:
             return f"repositories[{number}].id must be owner/name, not {repository.id!r}"
     if len({label.lower() for label in labels}) != len(labels):
         return "two variants have the same quantization"
-    return next((f"{key} names no fact: {name!r}" for key, name in _named_facts(card) if name not in _FACTS), None)
-
-
-def _named_facts(card: ModelCard) -> Iterable[tuple[str, str]]:
-    yield from (("sources", name) for name in card.sources)
-    yield from (("inferred", name) for name in card.inferred)
+    return next((f"inferred names no fact: {name!r}" for name in card.inferred if name not in _FACTS), None)
 
 
 def _located(card: ModelCard, variant: Variant, where: str) -> Variant:
