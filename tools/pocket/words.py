@@ -53,6 +53,28 @@ CATEGORIES: dict[str, list[str]] = {
     "kind of weather": _words("""
         rain snow wind storm fog hail sun cloud thunder frost ice heat breeze drizzle mist sleet
     """),
+    "piece of furniture": _words("""
+        table desk bed sofa shelf stool bench cupboard wardrobe drawer armchair couch cradle bookcase
+    """),
+    "musical instrument": _words("""
+        piano violin guitar flute drum trumpet harp cello organ banjo tuba oboe clarinet trombone
+    """),
+    "drink": _words("water milk tea coffee juice beer wine cocoa lemonade cider whisky soda"),
+    "vegetable": _words("""
+        carrot potato onion cabbage pea bean leek turnip spinach celery radish pumpkin garlic beetroot
+    """),
+    "country": _words("""
+        France Spain Italy Germany Poland Norway Egypt Japan India Peru Chile Greece Brazil Canada Kenya Sweden
+    """),
+    "sport": _words("tennis golf hockey rugby boxing rowing fencing judo cricket skiing archery wrestling"),
+    "shape": _words("circle square triangle cube cone sphere oval hexagon pyramid cylinder rectangle pentagon"),
+    "metal": _words("iron copper tin lead zinc nickel steel brass bronze aluminium titanium platinum"),
+    "relative": _words("mother father sister brother aunt uncle cousin nephew niece daughter son grandmother"),
+    "month": _words("""
+        January February March April May June July August September October November December
+    """),
+    "building": _words("castle church tower barn hut palace temple mill cottage hospital prison museum"),
+    "flower": _words("tulip daisy lily poppy iris orchid sunflower daffodil lavender jasmine pansy lotus"),
 }
 HELD_OUT_CATEGORIES = ("garment", "job", "kind of weather", "vehicle")
 
@@ -79,10 +101,17 @@ OPPOSITES = [
 EVERY_WORD = sorted({word for words in CATEGORIES.values() for word in words} | {*THINGS, *POSITIVE, *NEGATIVE})
 
 LABELS = _words("""
-    foo bar baz qux red blue cat dog yes no up down A B C D one two left right hot cold sun moon alpha
-    beta gamma delta zig zag tik tok
+    foo bar baz qux yes no up down A B C D left right hot cold moon alpha beta gamma delta zig zag tik tok
+    positive negative true false high low
 """)
-HELD_OUT_LABELS = _words("lamp tree river stone north south lion wolf E F G H seven nine rose oak")
+"""Labels that people like to use; training takes any other word as a label as often."""
+HELD_OUT_LABELS = _words("""
+    river forest beach market school house tree library window machine stone north south rose oak pocket
+""")
+"""Words that training never puts into an in-context document, neither as a label nor as anything else.
+
+The first ten are one token each. Chats and stories have most of them.
+"""
 OPERATIONS = _words("copy first last reverse upper opposite repeat count plural successor longer add")
 HELD_OUT_OPERATIONS = _words("second swap double")
 
