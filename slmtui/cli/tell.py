@@ -12,7 +12,7 @@ from slmtui.cli.terminal import print_json, print_table, progress, say, show, wi
 from slmtui.core import text
 from slmtui.core.catalog import LocalModel
 from slmtui.core.ceiling import describe as describe_ceiling
-from slmtui.core.machine import describe
+from slmtui.core.machine_rows import describe
 from slmtui.core.measurement import Session
 from slmtui.core.results import CellResult, cell_results
 from slmtui.lab import ceiling, checkup
@@ -29,9 +29,11 @@ def hardware(options: argparse.Namespace) -> int:
             progress("Measuring memory bandwidth and matrix multiplication, about 3 s …")
         top = await ceiling.measured(services, anew=options.measure)
         progress("")
+        users = await services.gpu_users()
         if options.json:
-            return print_json({**msgspec.to_builtins(machine), "ceiling": msgspec.to_builtins(top)})
-        rows = [*describe(machine), *describe_ceiling(top)]
+            more = {"gpu_users": msgspec.to_builtins(users), "ceiling": msgspec.to_builtins(top)}
+            return print_json({**msgspec.to_builtins(machine), **more})
+        rows = [*describe(machine, users), *describe_ceiling(top)]
         width = max(len(label) for label, _ in rows)
         for label, value in rows:
             show(f"{label:<{width}}  {text.one_line(value)}")

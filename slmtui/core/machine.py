@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from slmtui.core.text import NOT_MEASURED
+from slmtui.core.text import counted
 from slmtui.core.text import memory as memory_words
 
 EngineTrial = Literal["sound", "plain buffers only", "unusable", "untried"]
@@ -52,11 +52,37 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     memory_total_bytes: int | None = None
     memory_free_bytes: int | None = None
     driver: str | None = None
+    cuda: str | None = None
+    """The newest CUDA that the driver speaks ("13.0")."""
     compute_capability: str | None = None
     unified: bool = False
     """Whether it shares main memory with the CPU."""
+    power_w: float | None = None
+    """Watts that it draws now."""
+    power_limit_w: float | None = None
+    temperature_c: float | None = None
     source: str = ""
     """Who says so ("NVML", "system_profiler", "sysfs")."""
+
+
+class GpuUser(msgspec.Struct, frozen=True, kw_only=True):
+    """One process that has memory on a graphics processor."""
+
+    gpu: int
+    """`Gpu.index`."""
+    pid: int
+    name: str | None = None
+    bytes: int | None = None
+    """None where the driver does not say, as on Windows."""
+
+
+class CudaToolkit(msgspec.Struct, frozen=True, kw_only=True):
+    """NVIDIA's compiler as installed here; llama.cpp is built with it but runs without it."""
+
+    nvcc: str
+    """Path."""
+    version: str | None = None
+    """"13.0"."""
 
 
 class EngineState(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,18 +124,22 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     apple_chip: str | None = None
     gpu_memory_limit_bytes: int | None = None
     """Apple's recommended working set for the GPU; None elsewhere."""
+    cuda_visible_devices: str | None = None
+    """The environment's CUDA_VISIBLE_DEVICES; None where it is not set."""
+    cuda_toolkit: CudaToolkit | None = None
     notes: tuple[str, ...] = ()
     """Sentences about what is odd here and what to do (Rosetta Python, a GPU that no engine can use, …)."""
 
+    @property
+    def cuda_hidden(self) -> bool:
+        """Whether CUDA_VISIBLE_DEVICES hides every GPU from CUDA engines."""
+        return self.cuda_visible_devices is not None and self.cuda_visible_devices.strip() in {"", "-1"}
 
-LLAMA_PACKAGE = "llama-cpp-python>=0.3.36,<0.3.37"
-"""What to install; the same bounds stand in pyproject.toml."""
-_WHEELS = "https://abetlen.github.io/llama-cpp-python/whl"
+
 _NOISE = re.compile(
     r"\((?:R|TM|C)\)|[®™]|^\d+th Gen |\s+@.*|\s+w/ .*|\s+with Radeon.*|\s+(?:\w+-Core )?Processor\b|\s+CPU\b",
     re.IGNORECASE,
 )
-_SERVED_BY = {"NVIDIA": ("cuda", "vulkan"), "Apple": ("metal", "mtl"), "AMD": ("rocm", "hip", "vulkan")}
 _ON_THE_CPU = ("cpu", "blas", "accelerate")
 
 
@@ -130,95 +160,6 @@ def strip_words(machine: Machine) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def describe(machine: Machine) -> list[tuple[str, str]]:
-    """Label and value of everything known, `gpu_advice` included; what the system does not say is "—"."""
-    cpu, rows = machine.cpu, list[tuple[str, str]]()
-    if machine.product:
-        rows.append(("Machine", machine.product))
-    rows += [
-        ("Processor", _or_dash(", ".join(part for part in (cpu.name, cpu.architecture) if part))),
-        ("Cores", _or_dash(_core_row(cpu))),
-        ("Instruction sets", _or_dash(", ".join(cpu.instruction_sets))),
-        ("Memory", _memory_row(machine.memory)),
-        *_gpu_rows(machine),
-        ("System", machine.system or NOT_MEASURED),
-        ("Power", machine.power or NOT_MEASURED),
-    ]
-    if machine.governor:
-        rows.append(("CPU governor", machine.governor))
-    for engine in machine.engines:
-        rows += _engine_rows(engine)
-    rows += [("Note", note) for note in machine.notes]
-    advice = gpu_advice(machine)
-    return [*rows, ("To do", advice)] if advice else rows
-
-
-def gpu_advice(machine: Machine) -> str | None:
-    """What to install for a GPU that no installed engine can use; None when there is nothing to do.
-
-    While `engines` is empty nobody has asked them, so nothing is said. The commands are those of
-    llama-cpp-python's README for 0.3.36.
-    """
-    if not machine.engines:
-        return None
-    for gpu in machine.gpus:
-        if _has_build(gpu, machine) and not _served(gpu, machine.engines):
-            return f"{gpu.name} is idle: no installed engine can use it. {_build_sentence(gpu, machine)}"
-    return None
-
-
-def _has_build(gpu: Gpu, machine: Machine) -> bool:
-    """Whether llama.cpp can be built for this GPU; on a Mac only Metal, and not under Rosetta."""
-    if gpu.vendor == "Apple" or (machine.system or "").startswith("macOS"):
-        return gpu.vendor == "Apple" and machine.cpu.architecture != "x86_64"
-    return gpu.vendor in _SERVED_BY
-
-
-def _served(gpu: Gpu, engines: tuple[EngineState, ...]) -> bool:
-    installed = [engine for engine in engines if engine.version is not None]
-    if gpu.vendor == "Apple" and any(engine.name == "MLX" for engine in installed):
-        return True
-    devices = " ".join(device for engine in installed for device in engine.devices).lower()
-    return any(word in devices for word in _SERVED_BY[gpu.vendor])
-
-
-def _build_sentence(gpu: Gpu, machine: Machine) -> str:
-    if gpu.vendor == "Apple":
-        return (
-            f"Install the Metal build: {_install('GGML_METAL', machine)} (needs Xcode's command line tools),"
-            f" or a ready-made wheel: {_wheel('metal')}"
-        )
-    if gpu.vendor == "AMD":
-        ready = "hip-radeon" if _is_windows(machine) else "rocm72"
-        return (
-            f"Install the Vulkan build: {_install('GGML_VULKAN', machine)} (needs the Vulkan SDK),"
-            f" or a ready-made wheel: {_wheel('vulkan')} (with ROCm installed, {ready} in place of vulkan)"
-        )
-    return (
-        f"Install the CUDA build: {_install('GGML_CUDA', machine)} (needs the CUDA toolkit), or a ready-made"
-        f" wheel: {_wheel('cu124')} (cu124 stands for CUDA 12.4; there are cu118, cu121 to cu125,"
-        " cu130 and cu132: take the one of your CUDA runtime)"
-    )
-
-
-def _install(option: str, machine: Machine) -> str:
-    pip = f'pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python "{LLAMA_PACKAGE}"'
-    if _is_windows(machine):
-        return f'$env:CMAKE_ARGS="-D{option}=on"; {pip}'
-    return f'CMAKE_ARGS="-D{option}=on" {pip}'
-
-
-def _wheel(kind: str) -> str:
-    return (
-        "pip install --force-reinstall --no-cache-dir --only-binary llama-cpp-python"
-        f' "{LLAMA_PACKAGE}" --extra-index-url {_WHEELS}/{kind}'
-    )
-
-
-def _is_windows(machine: Machine) -> bool:
-    return (machine.system or "").startswith("Windows")
-
-
 def _name_words(machine: Machine) -> str | None:
     if machine.apple_chip:
         chip = machine.apple_chip
@@ -232,7 +173,8 @@ def _core_words(machine: Machine) -> str | None:
         return None
     if cpu.usable_cores and cpu.logical_cores and cpu.usable_cores < cpu.logical_cores:
         return f"{cpu.usable_cores} of {cpu.logical_cores} CPUs"
-    return _counted(cpu.physical_cores or cpu.logical_cores, "core")
+    cores = cpu.physical_cores or cpu.logical_cores
+    return None if cores is None else counted(cores, "core")
 
 
 def _memory_parts(memory: Memory) -> tuple[str | None, str | None]:
@@ -256,59 +198,3 @@ def _device_words(machine: Machine) -> str | None:
     if len(graphics) > 1:
         words += f" +{len(graphics) - 1}"
     return f"{words}, plain buffers" if any(one.trial == "plain buffers only" for one in usable) else words
-
-
-def _core_row(cpu: Cpu) -> str:
-    counts = (
-        (cpu.physical_cores, "physical"),
-        (cpu.logical_cores, "logical"),
-        (cpu.performance_cores, "fast"),
-    )
-    words = [f"{number} {kind}" for number, kind in counts if number is not None]
-    if cpu.usable_cores is not None and cpu.usable_cores != cpu.logical_cores:
-        words.append(f"{cpu.usable_cores} usable here")
-    return ", ".join([*words, f"{_counted(cpu.threads, 'thread')} for decode"]) if words else ""
-
-
-def _memory_row(memory: Memory) -> str:
-    row = f"{memory_words(memory.total_bytes)}, {memory_words(memory.available_bytes)} available"
-    return f"{row} (limited by {memory.limited_by})" if memory.limited_by else row
-
-
-def _gpu_rows(machine: Machine) -> list[tuple[str, str]]:
-    label = "GPU {}" if len(machine.gpus) > 1 else "GPU"
-    rows = [(label.format(gpu.index), _gpu_row(gpu)) for gpu in machine.gpus] or [("GPU", "none found")]
-    if machine.gpu_memory_limit_bytes is not None:
-        rows.append(("GPU memory limit", memory_words(machine.gpu_memory_limit_bytes)))
-    return rows
-
-
-def _gpu_row(gpu: Gpu) -> str:
-    memory = memory_words(gpu.memory_total_bytes)
-    if gpu.unified:
-        memory = f"{memory if gpu.memory_total_bytes is not None else 'memory'} shared with the CPU"
-    if gpu.memory_free_bytes is not None:
-        memory += f", {memory_words(gpu.memory_free_bytes)} free"
-    details = (
-        gpu.name,
-        memory,
-        f"driver {gpu.driver}" if gpu.driver else None,
-        f"compute capability {gpu.compute_capability}" if gpu.compute_capability else None,
-        f"by {gpu.source}" if gpu.source else None,
-    )
-    return " · ".join(part for part in details if part)
-
-
-def _engine_rows(engine: EngineState) -> list[tuple[str, str]]:
-    devices = ", ".join(engine.devices) or NOT_MEASURED
-    words = "not installed" if engine.version is None else f"{engine.version} · {devices} · {engine.trial}"
-    rows: list[tuple[str, str]] = [(engine.name, words)]
-    return [*rows, ("To do", engine.advice)] if engine.advice else rows
-
-
-def _counted(number: int | None, noun: str) -> str | None:
-    return None if number is None else f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _or_dash(words: str) -> str:
-    return words or NOT_MEASURED

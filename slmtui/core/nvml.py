@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
+USER_LISTS = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses")
+"""The functions that list a processor's users; one that computes and draws is in both."""
+
 
 def ask(nvml: ModuleType, function: str, *arguments: object) -> object | None:
     """The function's answer; None where the driver has none."""
@@ -23,3 +26,18 @@ def slices(nvml: ModuleType, handle: object) -> list[object] | None:
     numbers = range(most if isinstance(most, int) else 0)
     parts = (ask(nvml, "nvmlDeviceGetMigDeviceHandleByIndex", handle, number) for number in numbers)
     return [part for part in parts if part is not None]
+
+
+def parts(nvml: ModuleType) -> list[object]:
+    """Handles that memory is asked of: a divided processor's slices in place of the whole.
+
+    Raises:
+        nvml.NVMLError: the driver does not say how many processors there are.
+    """
+    found: list[object] = []
+    for number in range(int(nvml.nvmlDeviceGetCount())):
+        whole = ask(nvml, "nvmlDeviceGetHandleByIndex", number)
+        if whole is not None:
+            divided = slices(nvml, whole)
+            found += [whole] if divided is None else divided
+    return found

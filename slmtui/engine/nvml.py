@@ -7,9 +7,7 @@ import os
 from collections.abc import Sequence
 from types import ModuleType
 
-from slmtui.core.nvml import ask, slices
-
-_LISTS = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses")
+from slmtui.core.nvml import USER_LISTS, ask, parts
 
 
 class Gpus:
@@ -17,9 +15,9 @@ class Gpus:
 
     def __init__(self, nvml: ModuleType, used: Sequence[str]) -> None:
         self._nvml = nvml
-        self._parts = _parts(nvml)
-        found = [ask(nvml, "nvmlDeviceGetHandleByPciBusId", address) for address in used]
-        self._used = [] if None in found else found  # a part of the energy would be a wrong figure
+        self._parts = parts(nvml)
+        handles = [ask(nvml, "nvmlDeviceGetHandleByPciBusId", address) for address in used]
+        self._used = [] if None in handles else handles  # a part of the energy would be a wrong figure
         self.name = ", ".join(f"NVML GPU {ask(nvml, 'nvmlDeviceGetIndex', handle)}" for handle in self._used)
 
     def process_bytes(self, pid: int | None = None) -> int | None:
@@ -30,7 +28,7 @@ class Gpus:
         pid = os.getpid() if pid is None else pid
         found: list[int] = []
         for part in self._parts:
-            figures = [figure for name in _LISTS for figure in self._figures(name, part, pid)]
+            figures = [figure for name in USER_LISTS for figure in self._figures(name, part, pid)]
             if None in figures:
                 return None
             found += [max(figure for figure in figures if figure is not None)] if figures else []
@@ -65,14 +63,3 @@ def open_gpus(used: Sequence[str], nvml: ModuleType | None = None) -> Gpus | Non
         return Gpus(nvml, used)
     except nvml.NVMLError:
         return None
-
-
-def _parts(nvml: ModuleType) -> list[object]:
-    """Handles that memory is asked of: a divided processor's slices in place of the whole."""
-    parts: list[object] = []
-    for number in range(int(nvml.nvmlDeviceGetCount())):
-        whole = ask(nvml, "nvmlDeviceGetHandleByIndex", number)
-        if whole is not None:
-            divided = slices(nvml, whole)
-            parts += [whole] if divided is None else divided
-    return parts

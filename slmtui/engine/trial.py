@@ -22,7 +22,8 @@ from typing import Any
 
 import msgspec
 
-from slmtui.core.machine import LLAMA_PACKAGE, EngineState
+from slmtui.core.llama_builds import LLAMA_PACKAGE
+from slmtui.core.machine import EngineState
 from slmtui.engine.child import run_child
 
 PATIENCE_S = 60.0

@@ -11,7 +11,8 @@ from slmtui import __version__
 from slmtui.core import text
 from slmtui.core.catalog import CatalogError
 from slmtui.core.events import Done, Failed, Loaded
-from slmtui.core.machine import EngineState, gpu_advice, strip_words
+from slmtui.core.gpu_advice import gpu_advice
+from slmtui.core.machine import EngineState, strip_words
 from slmtui.engine.protocol import Measure
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import Services

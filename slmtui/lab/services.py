@@ -19,7 +19,7 @@ import msgspec
 from slmtui import __version__
 from slmtui.core.catalog import CatalogError, LocalModel, ModelCard
 from slmtui.core.events import Failed, Inspected, Timing
-from slmtui.core.machine import Machine, Memory
+from slmtui.core.machine import GpuUser, Machine, Memory
 from slmtui.core.measurement import Environment, Kind, Measurement, Session
 from slmtui.engine.protocol import Load
 from slmtui.lab import ceiling, loading
@@ -178,6 +178,10 @@ class Services:
     async def machine(self) -> Machine:
         """Everything about the machine, engines and their trial included; detected once a run."""
         return await self.surroundings.machine()
+
+    async def gpu_users(self) -> tuple[GpuUser, ...]:
+        """Processes that have memory on NVIDIA processors now."""
+        return await around.gpu_users()
 
     async def memory_now(self) -> Memory:
         """Main memory as it is now."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from slmtui.core.machine import Machine, Memory
+from slmtui.core.machine import GpuUser, Machine, Memory
 from slmtui.sources.resources import pocket_folder
 
 TRIAL_MODEL = "pocket-5m-Q4_K_M.gguf"
@@ -73,6 +73,13 @@ async def quick_machine() -> Machine:
     from slmtui.sources import detect
 
     return await asyncio.to_thread(detect.detect_quick)
+
+
+async def gpu_users() -> tuple[GpuUser, ...]:
+    """Processes that have memory on NVIDIA processors now."""
+    from slmtui.sources.detect_nvidia import gpu_users
+
+    return await asyncio.to_thread(gpu_users)
 
 
 async def memory_now() -> Memory:

@@ -19,6 +19,7 @@ from slmtui.core.machine import Cpu, Gpu, Machine, Memory
 from slmtui.core.text import one_line
 from slmtui.sources import detect_linux
 from slmtui.sources.detect_cpuinfo import cpu_facts
+from slmtui.sources.detect_cuda import cuda_toolkit
 from slmtui.sources.detect_flags import instruction_sets
 from slmtui.sources.detect_nvidia import nvidia_gpus
 
@@ -49,8 +50,11 @@ def detect(cache_folder: Path | None, root: Path = Path("/")) -> Machine:
         facts = cpu_facts(cache_folder, _processor_key(cpu, root))
         sets = cpu.instruction_sets or instruction_sets(facts.flags)
         machine = replace(machine, cpu=replace(cpu, name=cpu.name or facts.name, instruction_sets=sets))
-    nvidia, notes = nvidia_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return _with_nvidia(machine, nvidia, notes)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    machine = _with_nvidia(machine, *nvidia_gpus(visible))
+    if any(gpu.vendor == "NVIDIA" for gpu in machine.gpus):
+        machine = replace(machine, cuda_visible_devices=visible, cuda_toolkit=cuda_toolkit())
+    return machine
 
 
 def memory_now(root: Path = Path("/")) -> Memory:

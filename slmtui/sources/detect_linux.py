@@ -181,5 +181,6 @@ def _wsl_notes(root: Path) -> tuple[str, ...]:
         return ("This is WSL 1, which has no GPU access: change to WSL 2 (wsl --set-version <distribution> 2).",)
     return (
         "This is Linux inside Windows (WSL 2): it gets part of the memory, by default half; to change it,"
-        " set memory= under [wsl2] in .wslconfig in your Windows user folder and run wsl --shutdown.",
+        " set memory= under [wsl2] in .wslconfig in your Windows user folder and run wsl --shutdown."
+        " A GPU's driver is that of Windows: update it there, and install none in Linux.",
     )

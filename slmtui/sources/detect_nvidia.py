@@ -7,8 +7,8 @@ from types import ModuleType
 
 from msgspec.structs import replace
 
-from slmtui.core.machine import Gpu
-from slmtui.core.nvml import ask, slices
+from slmtui.core.machine import Gpu, GpuUser
+from slmtui.core.nvml import USER_LISTS, ask, parts, slices
 from slmtui.core.text import one_line
 
 Found = tuple[tuple[Gpu, ...], tuple[str, ...]]
@@ -22,11 +22,9 @@ def nvidia_gpus(visible: str | None = None, nvml: ModuleType | None = None) -> F
     value of CUDA_VISIBLE_DEVICES, which hides processors from CUDA but not from NVML: it is only noted.
     `nvml` is the module to ask, pynvml by default.
     """
+    nvml = nvml or _pynvml()
     if nvml is None:
-        try:
-            nvml = importlib.import_module("pynvml")
-        except ImportError:
-            return (), ()
+        return (), ()
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
@@ -40,8 +38,60 @@ def nvidia_gpus(visible: str | None = None, nvml: ModuleType | None = None) -> F
     return gpus, notes + _hidden(visible) if gpus else notes
 
 
+def gpu_users(nvml: ModuleType | None = None) -> tuple[GpuUser, ...]:
+    """Every process that the driver says has memory on an NVIDIA processor, the largest first.
+
+    Processors are numbered as in `nvidia_gpus`. Some containers and WSL list nothing.
+    """
+    nvml = nvml or _pynvml()
+    if nvml is None:
+        return ()
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return ()
+    try:
+        handles = parts(nvml)
+        found = {(gpu, pid): used for gpu, handle in enumerate(handles) for pid, used in _users(nvml, handle)}
+    except nvml.NVMLError:
+        return ()
+    finally:
+        ask(nvml, "nvmlShutdown")
+    users = [GpuUser(gpu=gpu, pid=pid, name=_process_name(pid), bytes=used) for (gpu, pid), used in found.items()]
+    return tuple(sorted(users, key=lambda user: (user.gpu, -(user.bytes or 0), user.pid)))
+
+
+def _users(nvml: ModuleType, handle: object) -> list[tuple[int, int | None]]:
+    """Process id and bytes; one that computes and draws is in both lists, with the same figure."""
+    lists = (ask(nvml, name, handle) for name in USER_LISTS)
+    return [(one.pid, one.usedGpuMemory) for listed in lists if isinstance(listed, list) for one in listed]
+
+
+def _process_name(pid: int) -> str | None:
+    import psutil
+
+    try:
+        return one_line(psutil.Process(pid).name()) or None
+    except psutil.Error:
+        return None  # it ended, or belongs to somebody else
+
+
+def _pynvml() -> ModuleType | None:
+    try:
+        return importlib.import_module("pynvml")
+    except ImportError:
+        return None
+
+
 def _all(nvml: ModuleType) -> Found:
-    driver = _words(nvml, "nvmlSystemGetDriverVersion")
+    about = Gpu(
+        index=0,
+        name="",
+        vendor="NVIDIA",
+        driver=_words(nvml, "nvmlSystemGetDriverVersion"),
+        cuda=_cuda(ask(nvml, "nvmlSystemGetCudaDriverVersion_v2")),
+        source="NVML",
+    )
     gpus: list[Gpu] = []
     notes: list[str] = []
     for number in range(int(nvml.nvmlDeviceGetCount())):
@@ -50,19 +100,19 @@ def _all(nvml: ModuleType) -> Found:
         except nvml.NVMLError as error:
             notes.append(f"NVIDIA GPU {number} does not answer ({error}): look at the system log, or restart.")
             continue
-        parts = slices(nvml, handle)
-        whole = _gpu(nvml, handle, Gpu(index=len(gpus), name="", vendor="NVIDIA", driver=driver, source="NVML"))
-        if parts is None:
+        divided = slices(nvml, handle)
+        whole = _gpu(nvml, handle, replace(about, index=len(gpus)))
+        if divided is None:
             gpus.append(whole)
             continue
-        notes.append(_divided(whole.name, len(parts)))
-        for part in parts:
+        notes.append(_divided(whole.name, len(divided)))
+        for part in divided:
             gpus.append(_gpu(nvml, part, replace(whole, index=len(gpus), source="NVML (MIG slice)")))
     return tuple(gpus), tuple(notes)
 
 
 def _gpu(nvml: ModuleType, handle: object, known: Gpu) -> Gpu:
-    """`known` with the name, memory and compute capability of one handle; what the handle lacks stays."""
+    """`known` with what one handle says; the name and compute capability that a slice lacks are those of the whole."""
     total: int | None = None
     free: int | None = None
     unified = False
@@ -82,7 +132,26 @@ def _gpu(nvml: ModuleType, handle: object, known: Gpu) -> Gpu:
             ".".join(map(str, capability)) if isinstance(capability, tuple | list) else known.compute_capability
         ),
         unified=unified,
+        power_w=_watts(ask(nvml, "nvmlDeviceGetPowerUsage", handle)),
+        power_limit_w=_watts(ask(nvml, "nvmlDeviceGetEnforcedPowerLimit", handle)),
+        temperature_c=_celsius(ask(nvml, "nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU)),
     )
+
+
+def _watts(milliwatts: object) -> float | None:
+    return milliwatts / 1000 if isinstance(milliwatts, int) else None
+
+
+def _celsius(degrees: object) -> float | None:
+    return float(degrees) if isinstance(degrees, int) else None
+
+
+def _cuda(version: object) -> str | None:
+    """13000 is CUDA 13.0."""
+    if not isinstance(version, int) or version <= 0:
+        return None
+    major, minor = divmod(version, 1000)
+    return f"{major}.{minor // 10}"
 
 
 def _words(nvml: ModuleType, function: str, *args: object) -> str | None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
+from slmtui.core.gpu_advice import gpu_advice
 from slmtui.core.machine import (
     Cpu,
+    CudaToolkit,
     EngineState,
     Gpu,
+    GpuUser,
     Machine,
     Memory,
-    describe,
-    gpu_advice,
     short_name,
     strip_words,
 )
+from slmtui.core.machine_rows import describe
 
 GIB = 1024**3
 LLAMA = EngineState(name="llama.cpp", version="0.3.36", devices=("CPU",), trial="sound")
@@ -127,6 +126,23 @@ def test_description_shows_everything_known() -> None:
     assert labels["To do"] == gpu_advice(machine)
 
 
+def test_description_of_a_gpu_at_work() -> None:
+    busy = replace(RTX, cuda="13.0", power_w=71.4, power_limit_w=200.0, temperature_c=54.0)
+    toolkit = CudaToolkit(nvcc="/usr/local/cuda/bin/nvcc", version="13.0")
+    users = (GpuUser(gpu=0, pid=71, name="python", bytes=3 * GIB), GpuUser(gpu=0, pid=72))
+    rows = describe(replace(EPYC, gpus=(busy,), cuda_toolkit=toolkit), users)
+    assert [row for row in rows if row[0].startswith(("GPU", "CUDA"))] == [
+        (
+            "GPU",
+            "NVIDIA RTX 4070 · 12 GiB, 11 GiB free · driver 580.95 · CUDA 13.0 · compute capability 8.9"
+            " · 71 of 200 W · 54 °C · by NVML",
+        ),
+        ("GPU used by", "python · process 71 · 3 GiB"),
+        ("GPU used by", "— · process 72 · —"),
+        ("CUDA toolkit", "13.0 · /usr/local/cuda/bin/nvcc"),
+    ]
+
+
 def test_description_of_an_unknown_machine_is_dashes() -> None:
     assert describe(Machine()) == [
         ("Processor", "—"),
@@ -148,58 +164,3 @@ def test_description_of_a_mac_and_of_engines() -> None:
     assert labels["MLX"] == "not installed"
     assert labels["To do"] == "Install it: pip install mlx-lm."
     assert dict(describe(AIR))["GPU"] == "Apple M3 GPU · memory shared with the CPU · by system_profiler"
-
-
-def test_no_advice_without_a_gpu_or_before_engines_were_asked() -> None:
-    assert gpu_advice(EPYC) is None
-    assert gpu_advice(Machine(gpus=(RTX,))) is None
-
-
-def test_advice_for_nvidia_names_the_build_and_the_wheels() -> None:
-    advice = gpu_advice(replace(EPYC, gpus=(RTX,)))
-    assert advice is not None
-    assert advice.startswith("NVIDIA RTX 4070 is idle")
-    command = (
-        'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python'
-        ' "llama-cpp-python>=0.3.36,<0.3.37"'
-    )
-    assert command in advice
-    assert "CUDA toolkit" in advice
-    assert "https://abetlen.github.io/llama-cpp-python/whl/cu124" in advice
-    windows = gpu_advice(replace(EPYC, gpus=(RTX,), system="Windows 11 (build 26100)"))
-    assert windows is not None
-    assert '$env:CMAKE_ARGS="-DGGML_CUDA=on"; pip install' in windows
-
-
-@pytest.mark.parametrize("device", ["CUDA0 NVIDIA RTX 4070", "Vulkan0 NVIDIA RTX 4070"])
-def test_no_advice_where_an_engine_has_the_device(device: str) -> None:
-    engine = replace(LLAMA, devices=(device, "CPU"))
-    assert gpu_advice(replace(EPYC, gpus=(RTX,), engines=(engine,))) is None
-
-
-def test_an_engine_that_is_not_installed_serves_no_gpu() -> None:
-    assert gpu_advice(replace(EPYC, gpus=(RTX,), engines=(EngineState(name="llama.cpp", devices=("CUDA0",)),)))
-
-
-def test_advice_for_apple() -> None:
-    assert gpu_advice(AIR) is None
-    cpu_only = replace(AIR, engines=(LLAMA,))
-    assert "-DGGML_METAL=on" in (gpu_advice(cpu_only) or "")
-    mlx = EngineState(name="MLX", version="0.32.2", devices=("Metal",))
-    assert gpu_advice(replace(cpu_only, engines=(LLAMA, mlx))) is None
-    rosetta = replace(cpu_only, cpu=replace(AIR.cpu, architecture="x86_64"))
-    assert gpu_advice(rosetta) is None, "a Metal build would not help Rosetta's Python; the note says what does"
-
-
-def test_advice_for_amd_is_another_build_and_none_on_an_intel_mac() -> None:
-    machine = replace(EPYC, gpus=(RADEON,))
-    assert "-DGGML_VULKAN=on" in (gpu_advice(machine) or "")
-    assert "rocm72" in (gpu_advice(machine) or "")
-    assert gpu_advice(replace(machine, system="macOS 13.6")) is None
-    assert gpu_advice(replace(machine, engines=(replace(LLAMA, devices=("ROCm0",)),))) is None
-
-
-def test_the_advised_version_is_the_one_this_project_needs() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    (needed,) = [each for each in project["dependencies"] if each.startswith("llama-cpp-python")]
-    assert f'"{needed}"' in (gpu_advice(replace(EPYC, gpus=(RTX,))) or "")

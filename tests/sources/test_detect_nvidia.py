@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from slmtui.sources.detect_nvidia import nvidia_gpus
+from slmtui.core.machine import GpuUser
+from slmtui.sources.detect_nvidia import gpu_users, nvidia_gpus
 
 GIB = 1024**3
 NOT_SUPPORTED, NOT_FOUND, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, GPU_IS_LOST, MISMATCH = 3, 6, 9, 12, 15, 18
@@ -37,14 +39,18 @@ class Device:
         self.slices = slices
         self.capability = capability
         self.lost = lost
+        self.watts: tuple[int, int] | None = None
+        self.celsius: int | None = None
+        self.users: dict[int, int | None] = {}
 
 
 class Driver:
     """The functions of pynvml on a list of devices; `shut` counts how often it was let go."""
 
-    def __init__(self, devices: list[Device], init: int | None = None) -> None:
+    def __init__(self, devices: list[Device], init: int | None = None, cuda: int | None = 13000) -> None:
         self.devices = devices
         self.init = init
+        self.cuda = cuda
         self.shut = 0
 
     def nvmlInit(self) -> None:
@@ -56,6 +62,35 @@ class Driver:
 
     def nvmlSystemGetDriverVersion(self) -> str:
         return "580.95.05"
+
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
+        if self.cuda is None:
+            raise NvmlError(NOT_SUPPORTED)
+        return self.cuda
+
+    def nvmlDeviceGetPowerUsage(self, device: Device) -> int:
+        if device.watts is None:
+            raise NvmlError(NOT_SUPPORTED)
+        return device.watts[0] * 1000
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, device: Device) -> int:
+        if device.watts is None:
+            raise NvmlError(NOT_SUPPORTED)
+        return device.watts[1] * 1000
+
+    def nvmlDeviceGetTemperature(self, device: Device, sensor: int) -> int:
+        assert sensor == 0
+        if device.celsius is None:
+            raise NvmlError(NOT_SUPPORTED)
+        return device.celsius
+
+    def nvmlDeviceGetComputeRunningProcesses(self, device: Device) -> list[SimpleNamespace]:
+        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in device.users.items()]
+
+    def nvmlDeviceGetGraphicsRunningProcesses(self, device: Device) -> list[SimpleNamespace]:
+        if not device.users:
+            raise NvmlError(NOT_SUPPORTED)
+        return self.nvmlDeviceGetComputeRunningProcesses(device)[:1]
 
     def nvmlDeviceGetCount(self) -> int:
         return len(self.devices)
@@ -104,7 +139,7 @@ def as_module(driver: Driver) -> ModuleType:
         "NVML_ERROR_DRIVER_NOT_LOADED": DRIVER_NOT_LOADED,
         "NVML_ERROR_LIB_RM_VERSION_MISMATCH": MISMATCH,
     }
-    vars(module).update({**functions, **errors, "NVMLError": NvmlError})
+    vars(module).update({**functions, **errors, "NVMLError": NvmlError, "NVML_TEMPERATURE_GPU": 0})
     return module
 
 
@@ -113,7 +148,7 @@ def test_the_stand_in_agrees_with_the_real_module() -> None:
 
     module = as_module(Driver([]))
     for name, value in vars(module).items():
-        if name.startswith("NVML_ERROR"):
+        if name.startswith("NVML_"):
             assert getattr(pynvml, name) == value
         elif name.startswith("nvml"):
             assert callable(getattr(pynvml, name))
@@ -203,3 +238,38 @@ def test_hidden_gpus_are_listed_and_noted(visible: str, words: str) -> None:
 def test_names_with_control_characters_are_cleaned() -> None:
     ((gpu,), _) = nvidia_gpus(None, as_module(Driver([Device("NVIDIA\x1b[31m T4\n", (1, 1))])))
     assert gpu.name == "NVIDIA T4"
+
+
+def test_what_the_driver_speaks_and_how_the_gpu_is() -> None:
+    device = Device("NVIDIA H200", (139 * GIB, GIB), None, (9, 0))
+    device.watts, device.celsius = (71, 700), 34
+    ((gpu,), _) = nvidia_gpus(None, as_module(Driver([device])))
+    assert (gpu.cuda, gpu.power_w, gpu.power_limit_w, gpu.temperature_c) == ("13.0", 71.0, 700.0, 34.0)
+    ((older,), _) = nvidia_gpus(None, as_module(Driver([device], cuda=12020)))
+    assert older.cuda == "12.2"
+
+
+def test_what_the_driver_does_not_say_is_none() -> None:
+    ((gpu,), _) = nvidia_gpus(None, as_module(Driver([Device("NVIDIA GB10", NOT_SUPPORTED)], cuda=None)))
+    assert (gpu.cuda, gpu.power_w, gpu.power_limit_w, gpu.temperature_c) == (None, None, None, None)
+
+
+def test_a_slice_does_not_have_the_power_of_the_whole() -> None:
+    whole = Device("NVIDIA A100", (40 * GIB, 1), [Device("NVIDIA A100 MIG 1g.5gb", (5 * GIB, 1))])
+    whole.watts, whole.celsius = (200, 400), 60
+    ((part,), _) = nvidia_gpus(None, as_module(Driver([whole])))
+    assert (part.power_w, part.temperature_c) == (None, None)
+
+
+def test_who_uses_the_gpus() -> None:
+    first, second = Device("NVIDIA T4", (16 * GIB, 1)), Device("NVIDIA T4", (16 * GIB, 1))
+    first.users = {os.getpid(): 2 * GIB, 2**22 + 1: 3 * GIB}
+    second.users = {2**22 + 2: None}
+    mine, *others = sorted(gpu_users(as_module(Driver([first, second]))), key=lambda user: user.pid)
+    assert (mine.gpu, mine.bytes) == (0, 2 * GIB)
+    assert mine.name
+    assert others == [GpuUser(gpu=0, pid=2**22 + 1, bytes=3 * GIB), GpuUser(gpu=1, pid=2**22 + 2)]
+
+
+def test_without_a_driver_nobody_uses_a_gpu() -> None:
+    assert gpu_users(as_module(Driver([], init=LIBRARY_NOT_FOUND))) == ()

@@ -1,0 +1,118 @@
+"""What to do about a GPU that the driver shows and no installed engine can use."""
+
+from __future__ import annotations
+
+import re
+
+from slmtui.core import llama_builds
+from slmtui.core.llama_builds import Target
+from slmtui.core.machine import EngineState, Gpu, Machine
+from slmtui.core.text import counted
+
+_SERVED_BY = {"NVIDIA": ("cuda", "vulkan"), "Apple": ("metal", "mtl"), "AMD": ("rocm", "hip", "vulkan")}
+_BUILT_FOR = re.compile(r"\bCUDA : ARCHS = ([\d,]+)")
+"""In llama.cpp's line on its build; "900" is compute capability 9.0."""
+
+
+def gpu_advice(machine: Machine) -> str | None:
+    """What to install or change; None when there is nothing to do.
+
+    While `engines` is empty nobody has asked them, so nothing is said.
+    """
+    if not machine.engines:
+        return None
+    for gpu in machine.gpus:
+        if _has_build(gpu, machine) and not _served(gpu, machine.engines):
+            return _idle(gpu, machine)
+    return _left_out(machine)
+
+
+def _has_build(gpu: Gpu, machine: Machine) -> bool:
+    """Whether llama.cpp can be built for this GPU; on a Mac only Metal, and not under Rosetta."""
+    if gpu.vendor == "Apple" or (machine.system or "").startswith("macOS"):
+        return gpu.vendor == "Apple" and machine.cpu.architecture != "x86_64"
+    return gpu.vendor in _SERVED_BY
+
+
+def _served(gpu: Gpu, engines: tuple[EngineState, ...]) -> bool:
+    installed = [engine for engine in engines if engine.version is not None]
+    if gpu.vendor == "Apple" and any(engine.name == "MLX" for engine in installed):
+        return True
+    devices = " ".join(device for engine in installed for device in engine.devices).lower()
+    return any(word in devices for word in _SERVED_BY[gpu.vendor])
+
+
+def _idle(gpu: Gpu, machine: Machine) -> str | None:
+    """Why no engine has this GPU, as far as that can be told, and the command that changes it."""
+    windows = _is_windows(machine)
+    if gpu.vendor == "Apple":
+        return (
+            f"{gpu.name} is idle: no installed engine can use it. Install the Metal build:"
+            f" {llama_builds.build('GGML_METAL', windows=windows)} (needs Xcode's command line tools),"
+            f" or a ready-made wheel: {llama_builds.wheel('metal')}"
+        )
+    if gpu.vendor == "AMD":
+        ready = "hip-radeon" if windows else "rocm72"
+        return (
+            f"{gpu.name} is idle: no installed engine can use it. Install the Vulkan build:"
+            f" {llama_builds.build('GGML_VULKAN', windows=windows)} (needs the Vulkan SDK), or a ready-made wheel:"
+            f" {llama_builds.wheel('vulkan')} (with ROCm installed, {ready} in place of vulkan)"
+        )
+    if machine.cuda_hidden:
+        return None  # a note says so, and no build would help
+    todo = llama_builds.cuda_sentence(_target(machine))
+    built_for = _built_for(machine)
+    if built_for is None:
+        return f"{gpu.name} is idle: no installed engine can use it. {todo}"
+    speaks = f"; its driver speaks CUDA {gpu.cuda}" if gpu.cuda else ""
+    return f"{gpu.name} is idle: the installed llama.cpp knows CUDA but finds no device{speaks}. {todo}"
+
+
+def _left_out(machine: Machine) -> str | None:
+    """What to do about NVIDIA processors that an engine leaves out while it has others, or has no code for.
+
+    Those that CUDA_VISIBLE_DEVICES hides are meant to be left out; of slices (MIG) CUDA takes one.
+    """
+    shown = [gpu for gpu in machine.gpus if gpu.vendor == "NVIDIA" and gpu.source == "NVML"]
+    devices = [device.lower() for engine in machine.engines for device in engine.devices]
+    used = [device for device in devices if device.startswith(("cuda", "vulkan"))]
+    if machine.cuda_visible_devices is None and len(shown) > len(used) > 0:
+        count = f"{len(used)} of {counted(len(shown), 'NVIDIA GPU')}"
+        return f"llama.cpp can use {count}. {llama_builds.cuda_sentence(_target(machine))}"
+    oldest = _built_for(machine)
+    for gpu in shown:
+        if oldest is not None and gpu.compute_capability and _code(gpu.compute_capability) < oldest:
+            return (
+                f"The installed llama.cpp has CUDA code for compute capability {oldest / 100:.1f} and newer, and"
+                f" {gpu.name} has {gpu.compute_capability}. {llama_builds.cuda_sentence(_target(machine))}"
+            )
+    return None
+
+
+def _target(machine: Machine) -> Target:
+    gpus = [gpu for gpu in machine.gpus if gpu.vendor == "NVIDIA"]
+    toolkit = machine.cuda_toolkit
+    return Target(
+        windows=_is_windows(machine),
+        architecture=machine.cpu.architecture,
+        cuda=next((gpu.cuda for gpu in gpus if gpu.cuda), None),
+        capabilities=tuple(gpu.compute_capability for gpu in gpus if gpu.compute_capability),
+        nvcc=toolkit.nvcc if toolkit else None,
+        toolkit=toolkit.version if toolkit else None,
+    )
+
+
+def _built_for(machine: Machine) -> int | None:
+    """The oldest compute capability that the installed llama.cpp has code for, times 100; None without CUDA."""
+    found = [_BUILT_FOR.search(engine.build or "") for engine in machine.engines if engine.name == "llama.cpp"]
+    return min((int(code) for match in found if match for code in match[1].split(",") if code), default=None)
+
+
+def _code(capability: str) -> int:
+    """A compute capability as llama.cpp writes it: 890 for 8.9."""
+    major, _, minor = capability.partition(".")
+    return int(major) * 100 + int(minor or 0) * 10
+
+
+def _is_windows(machine: Machine) -> bool:
+    return (machine.system or "").startswith("Windows")

@@ -1,0 +1,126 @@
+"""The commands that install another build of llama-cpp-python, for this machine.
+
+Wheels and what they need are those of llama-cpp-python's README for 0.3.36.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+LLAMA_PACKAGE = "llama-cpp-python>=0.3.36,<0.3.37"
+"""What to install; the same bounds stand in pyproject.toml."""
+_INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
+_FORCE = "pip install --force-reinstall --no-cache-dir"
+
+Version = tuple[int, int]
+
+
+class _Wheel(msgspec.Struct, frozen=True):
+    """One of upstream's indexes: which CUDA its builds are made with, and which processors they serve."""
+
+    cuda: Version
+    oldest: Version
+    newest: Version = (99, 0)
+
+    @property
+    def name(self) -> str:
+        """As it stands in the address: cu124."""
+        return f"cu{self.cuda[0]}{self.cuda[1]}"
+
+
+_WHEELS = (
+    _Wheel((13, 2), (7, 5)),
+    _Wheel((13, 0), (7, 5)),
+    *(_Wheel((12, minor), (6, 0)) for minor in (5, 4, 3, 2, 1)),
+    _Wheel((11, 8), (6, 0), (8, 9)),
+)
+_USUAL: Version = (12, 4)
+"""What a driver is taken to speak that does not say."""
+_WHEELS_FOR = frozenset({"x86_64", "amd64"})
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine that a CUDA build is for; None where nobody says."""
+
+    windows: bool = False
+    architecture: str | None = None
+    """Of the processor: "x86_64", "arm64"."""
+    cuda: str | None = None
+    """The newest CUDA that the driver speaks: "13.0"."""
+    capabilities: tuple[str, ...] = ()
+    """Compute capability of each NVIDIA processor: "8.9"."""
+    nvcc: str | None = None
+    """Path of the toolkit's compiler; None where no toolkit is installed."""
+    toolkit: str | None = None
+    """The toolkit's version: "13.0"."""
+
+
+def build(option: str, *, windows: bool, more: str = "") -> str:
+    """The command that compiles llama.cpp with one more backend; `more` are further arguments of CMake."""
+    arguments = f"-D{option}=on{more}"
+    pip = f'{_FORCE} --no-binary llama-cpp-python "{LLAMA_PACKAGE}"'
+    return f'$env:CMAKE_ARGS="{arguments}"; {pip}' if windows else f'CMAKE_ARGS="{arguments}" {pip}'
+
+
+def wheel(kind: str, *also: str) -> str:
+    """The command that installs a ready-made wheel of upstream's index, and other packages beside it."""
+    packages = " ".join(f'"{name}"' for name in (LLAMA_PACKAGE, *also))
+    return f"{_FORCE} --only-binary llama-cpp-python {packages} --extra-index-url {_INDEX}/{kind}"
+
+
+def cuda_sentence(target: Target) -> str:
+    """What to do so that llama.cpp can use the NVIDIA processors of this machine: one command where one is known."""
+    speaks = _version(target.cuda)
+    if speaks is not None and speaks < _WHEELS[-1].cuda:
+        return f"Update the NVIDIA driver: it speaks CUDA {target.cuda}, and llama.cpp needs 11.8 or newer."
+    if target.nvcc is not None and _runs(speaks, _version(target.toolkit)):
+        toolkit = f"CUDA {target.toolkit}" if target.toolkit else "the CUDA toolkit"
+        return f"Build it with {toolkit}, which is installed here: {_cuda_build(target)}"
+    found = _cuda_wheel(target)
+    if found is not None:
+        return f"Install the wheel for CUDA {found.cuda[0]}.{found.cuda[1]}: {wheel(found.name, *_runtime(found))}"
+    return (
+        "There is no ready-made wheel for this machine: install NVIDIA's CUDA toolkit"
+        f"{f' {target.cuda}' if target.cuda else ''}, then {_cuda_build(target)}"
+    )
+
+
+def _cuda_build(target: Target) -> str:
+    """Code for the machine's own processors only, which compiles several times faster than code for all."""
+    architectures = ";".join(dict.fromkeys(one.replace(".", "") for one in target.capabilities))
+    more = f" -DCMAKE_CUDA_ARCHITECTURES={architectures}" if architectures else ""
+    if target.nvcc is not None and not target.windows:
+        more += f" -DCMAKE_CUDA_COMPILER={target.nvcc}"
+    return build("GGML_CUDA", windows=target.windows, more=more)
+
+
+def _cuda_wheel(target: Target) -> _Wheel | None:
+    """The newest that every processor can use and the driver has caught up with.
+
+    Wheels hold code that the driver translates when it is first used, and no driver reads that of a newer CUDA.
+    """
+    if target.architecture is not None and target.architecture.lower() not in _WHEELS_FOR:
+        return None
+    newest, capabilities = _version(target.cuda) or _USUAL, [_version(one) for one in target.capabilities]
+    for each in _WHEELS:
+        if each.cuda <= newest and all(one is None or each.oldest <= one <= each.newest for one in capabilities):
+            return each
+    return None
+
+
+def _runtime(found: _Wheel) -> tuple[str, str]:
+    """NVIDIA's own packages of the libraries that the wheel needs and does not have; they stand in for a toolkit."""
+    major = found.cuda[0]
+    if major >= 13:
+        return f"nvidia-cuda-runtime>={major},<{major + 1}", f"nvidia-cublas>={major},<{major + 1}"
+    return f"nvidia-cuda-runtime-cu{major}", f"nvidia-cublas-cu{major}"
+
+
+def _runs(driver: Version | None, made_with: Version | None) -> bool:
+    """Whether a driver runs machine code made with that CUDA: all of its own generation, nothing of a later one."""
+    return driver is None or made_with is None or made_with[0] <= driver[0]
+
+
+def _version(words: str | None) -> Version | None:
+    major, _, minor = (words or "").partition(".")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None

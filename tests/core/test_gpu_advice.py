@@ -1,0 +1,151 @@
+"""What is advised about a GPU: the one command that fits the machine, or nothing."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from slmtui.core.gpu_advice import gpu_advice
+from slmtui.core.machine import CudaToolkit, EngineState, Gpu, Machine
+from tests.core.test_machine import AIR, EPYC, LLAMA, RADEON, RTX
+
+KNOWS_CUDA = "CUDA : ARCHS = 800,900 | USE_GRAPHS = 1 | CPU : AVX2 = 1 |"
+WHEELS = "--extra-index-url https://abetlen.github.io/llama-cpp-python/whl/"
+SPARK = replace(RTX, name="NVIDIA GB10", compute_capability="12.1", cuda="13.0", unified=True)
+
+
+def advice(*gpus: Gpu, machine: Machine = EPYC, **changes: object) -> str:
+    """What is said of these GPUs in a machine."""
+    said = gpu_advice(replace(machine, gpus=gpus, **changes))
+    assert said is not None
+    return said
+
+
+def test_no_advice_without_a_gpu_or_before_engines_were_asked() -> None:
+    assert gpu_advice(EPYC) is None
+    assert gpu_advice(Machine(gpus=(RTX,))) is None
+
+
+@pytest.mark.parametrize("device", ["CUDA0 NVIDIA RTX 4070", "Vulkan0 NVIDIA RTX 4070"])
+def test_no_advice_where_an_engine_has_the_device(device: str) -> None:
+    engine = replace(LLAMA, devices=(device, "CPU"))
+    assert gpu_advice(replace(EPYC, gpus=(RTX,), engines=(engine,))) is None
+
+
+def test_an_engine_that_is_not_installed_serves_no_gpu() -> None:
+    assert gpu_advice(replace(EPYC, gpus=(RTX,), engines=(EngineState(name="llama.cpp", devices=("CUDA0",)),)))
+
+
+def test_advice_for_apple() -> None:
+    assert gpu_advice(AIR) is None
+    cpu_only = replace(AIR, engines=(LLAMA,))
+    assert "-DGGML_METAL=on" in (gpu_advice(cpu_only) or "")
+    mlx = EngineState(name="MLX", version="0.32.2", devices=("Metal",))
+    assert gpu_advice(replace(cpu_only, engines=(LLAMA, mlx))) is None
+    rosetta = replace(cpu_only, cpu=replace(AIR.cpu, architecture="x86_64"))
+    assert gpu_advice(rosetta) is None, "a Metal build would not help Rosetta's Python; the note says what does"
+
+
+def test_advice_for_amd_is_another_build_and_none_on_an_intel_mac() -> None:
+    machine = replace(EPYC, gpus=(RADEON,))
+    assert "-DGGML_VULKAN=on" in (gpu_advice(machine) or "")
+    assert "rocm72" in (gpu_advice(machine) or "")
+    assert gpu_advice(replace(machine, system="macOS 13.6")) is None
+    assert gpu_advice(replace(machine, engines=(replace(LLAMA, devices=("ROCm0",)),))) is None
+
+
+def test_the_advised_version_is_the_one_this_project_needs() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (needed,) = [each for each in project["dependencies"] if each.startswith("llama-cpp-python")]
+    assert f'"{needed}"' in (gpu_advice(replace(EPYC, gpus=(RTX,))) or "")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "capability", "wheel"),
+    [
+        ("13.3", "9.0", "cu132"),
+        ("13.0", "12.0", "cu130"),
+        ("13.1", "6.1", "cu125"),
+        ("12.9", "8.9", "cu125"),
+        ("12.2", "8.9", "cu122"),
+        ("12.0", "8.6", "cu118"),
+        ("11.8", "8.9", "cu118"),
+        (None, "8.9", "cu124"),
+    ],
+)
+def test_the_wheel_is_the_newest_that_driver_and_gpu_can_use(cuda: str | None, capability: str, wheel: str) -> None:
+    said = advice(replace(RTX, cuda=cuda, compute_capability=capability))
+    assert said.startswith("NVIDIA RTX 4070 is idle: no installed engine can use it. Install the wheel for CUDA ")
+    assert '--only-binary llama-cpp-python "llama-cpp-python>=0.3.36,<0.3.37"' in said
+    assert said.endswith(WHEELS + wheel)
+
+
+def test_a_wheel_comes_with_the_libraries_that_a_toolkit_would_have() -> None:
+    assert '"nvidia-cuda-runtime>=13,<14" "nvidia-cublas>=13,<14"' in advice(replace(RTX, cuda="13.0"))
+    assert '"nvidia-cuda-runtime-cu12" "nvidia-cublas-cu12"' in advice(replace(RTX, cuda="12.4"))
+
+
+def test_one_old_gpu_among_new_ones_decides() -> None:
+    old = replace(RTX, index=1, name="NVIDIA GTX 1080", compute_capability="6.1")
+    assert advice(replace(RTX, cuda="13.2"), old).endswith("cu125")
+
+
+def test_a_driver_that_is_too_old_for_every_build() -> None:
+    assert "Update the NVIDIA driver: it speaks CUDA 11.4" in advice(replace(RTX, cuda="11.4"))
+
+
+def test_a_toolkit_that_is_here_builds_for_this_gpu_alone() -> None:
+    toolkit = CudaToolkit(nvcc="/usr/local/cuda/bin/nvcc", version="12.6")
+    said = advice(replace(RTX, cuda="12.8"), replace(RTX, index=1), cuda_toolkit=toolkit)
+    assert said.endswith(
+        'CMAKE_ARGS="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=89 -DCMAKE_CUDA_COMPILER=/usr/local/cuda/bin/nvcc"'
+        " pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python"
+        ' "llama-cpp-python>=0.3.36,<0.3.37"'
+    )
+    windows = advice(RTX, cuda_toolkit=toolkit, system="Windows 11 (build 26100)")
+    assert '$env:CMAKE_ARGS="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=89"; pip install' in windows
+
+
+def test_a_toolkit_of_a_later_generation_than_the_driver_is_left_alone() -> None:
+    toolkit = CudaToolkit(nvcc="/usr/local/cuda/bin/nvcc", version="13.0")
+    assert advice(replace(RTX, cuda="12.4"), cuda_toolkit=toolkit).endswith(WHEELS + "cu124")
+
+
+def test_no_wheel_for_arm() -> None:
+    arm = replace(EPYC, cpu=replace(EPYC.cpu, architecture="aarch64"))
+    said = advice(SPARK, machine=arm)
+    assert "install NVIDIA's CUDA toolkit 13.0, then" in said
+    assert "-DCMAKE_CUDA_ARCHITECTURES=121" in said
+    assert "extra-index-url" not in said
+
+
+def test_a_cuda_build_that_finds_no_device() -> None:
+    engine = replace(LLAMA, build=KNOWS_CUDA)
+    said = advice(replace(RTX, cuda="12.2"), engines=(engine,))
+    assert "knows CUDA but finds no device; its driver speaks CUDA 12.2. Install the wheel for CUDA 12.2" in said
+
+
+def test_hidden_gpus_need_no_build() -> None:
+    hidden = replace(EPYC, gpus=(RTX,), engines=(replace(LLAMA, build=KNOWS_CUDA),), cuda_visible_devices="")
+    assert gpu_advice(hidden) is None, "a note tells of it"
+
+
+def test_a_gpu_that_is_left_out() -> None:
+    engine = replace(LLAMA, devices=("CUDA0 NVIDIA RTX 4070", "CPU"), build=KNOWS_CUDA.replace("800", "890"))
+    two = (replace(RTX, cuda="12.4"), replace(RTX, index=1, cuda="12.4"))
+    assert "llama.cpp can use 1 of 2 NVIDIA GPUs. Install the wheel for CUDA 12.4" in advice(*two, engines=(engine,))
+    chosen = replace(EPYC, gpus=two, engines=(engine,), cuda_visible_devices="0")
+    assert gpu_advice(chosen) is None, "the person chose one"
+    slices = tuple(replace(gpu, source="NVML (MIG slice)") for gpu in two)
+    assert gpu_advice(replace(EPYC, gpus=slices, engines=(engine,))) is None, "CUDA takes one slice"
+
+
+def test_a_build_without_code_for_the_gpu() -> None:
+    engine = replace(LLAMA, devices=("CUDA0 NVIDIA GTX 1080", "CPU"), build=KNOWS_CUDA)
+    old = replace(RTX, name="NVIDIA GTX 1080", compute_capability="6.1", cuda="12.4")
+    said = advice(old, engines=(engine,))
+    assert "CUDA code for compute capability 8.0 and newer, and NVIDIA GTX 1080 has 6.1" in said
+    assert said.endswith(WHEELS + "cu124")
