@@ -12,12 +12,9 @@ from typing import Literal, TypeAlias
 import msgspec
 
 Format: TypeAlias = Literal["GGUF", "MLX"]
-Source: TypeAlias = Literal[
-    "survey", "hub", "config", "file header", "catalogs", "publisher", "computed", "family", "catalog"
-]
+Source: TypeAlias = Literal["survey", "hub", "config", "file header", "catalogs", "publisher", "computed"]
 """Where a fact was read: the survey's table of models, Hugging Face, the model's config.json, a GGUF header, other
-programs' catalogs, the publisher's card, paper or announcement; computed from other facts; taken from other models of
-its family; or nothing but the catalog says so."""
+programs' catalogs, the publisher's card, paper or announcement; or that it was computed from other facts."""
 
 
 class CatalogError(ValueError):
@@ -160,8 +157,11 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Formats in which it can be had, that of the first variant first."""
         return tuple(dict.fromkeys(variant.format for variant in self.variants))
 
-    def source_of(self, fact: str) -> Source:
-        """Where a fact of the card, its architecture or its training comes from."""
+    def source_of(self, fact: str) -> Source | Literal["family", "catalog"]:
+        """Where a fact of the card, its architecture or its training comes from.
+
+        "family": other models of the family have it; "catalog": nothing but the catalog says so.
+        """
         if fact in self.inferred:
             return "family"
         whole = next((part for part, facts in _PARTS.items() if fact in facts), fact)

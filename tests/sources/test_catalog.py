@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slmtui.core.catalog import CatalogError
+from slmtui.core.catalog import Architecture, CatalogError
 from slmtui.sources.catalog import read_catalog, with_own
 from slmtui.sources.resources import pocket_folder
 
@@ -63,3 +63,37 @@ def test_the_person_s_own_catalog_adds_and_corrects(tmp_path: Path) -> None:
     assert list(cards)[-1] == "mine"
     assert cards["pocket-5m"].licence == "MIT-0"
     assert cards["pocket-5m"].variants == next(card for card in CARDS if card.id == "pocket-5m").variants
+
+
+def test_a_hundred_models_can_be_had() -> None:
+    assert sum(bool(card.variants) for card in CARDS) >= 100
+    for card in CARDS:
+        assert card.base or card.bundled, card.id
+        for variant in card.variants:
+            assert variant.repository is not None or card.bundled, card.id
+            assert variant.file or variant.format == "MLX", card.id
+
+
+def test_what_the_catalog_says_about_a_shape_agrees_with_itself() -> None:
+    for card in CARDS:
+        shape = card.architecture or Architecture()
+        if shape.heads and shape.kv_heads:
+            assert shape.heads % shape.kv_heads == 0, card.id
+            kinds = {"MHA": shape.kv_heads == shape.heads, "MQA": shape.kv_heads == 1}
+            assert kinds.get(shape.attention or "", True), card.id
+        if shape.layers and shape.attention_layers:
+            assert shape.attention_layers < shape.layers, card.id
+        if shape.window is not None:
+            assert shape.window_layers_frac is not None, card.id
+
+
+def test_the_sizes_of_files_go_with_the_numbers_of_parameters() -> None:
+    # Small models keep their big vocabulary at more bits: BLOOM 560M has 8.03 a weight in Q4_K_M. A count that
+    # includes what sees pictures, which is not in the file, makes it look like fewer.
+    bits = {"Q3_K_M": (2.9, 7.5), "Q4_0": (3.8, 7.8), "Q4_K_M": (4.2, 8.1), "Q8_0": (7.0, 12.7), "F16": (13, 20)}
+    for card in CARDS:
+        for variant in card.variants:
+            if card.parameters and variant.hint_bytes and variant.quantization in bits:
+                low, high = bits[variant.quantization]
+                found = variant.hint_bytes * 8 / card.parameters
+                assert low <= found <= high, f"{card.id}:{variant.quantization} has {found:.2f} bits a weight"
