@@ -13,6 +13,7 @@ import msgspec
 
 from slmtui.core import text
 from slmtui.core.events import FailureKind, MemoryPart, ModelFacts
+from slmtui.core.work import Header
 from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
 from slmtui.engine.llama_checks import (
@@ -24,7 +25,7 @@ from slmtui.engine.llama_checks import (
     load_failure,
 )
 from slmtui.engine.llama_devices import CPU, Device, chosen, device_list
-from slmtui.engine.llama_tensors import Header, model_work
+from slmtui.engine.llama_tensors import model_work
 from slmtui.engine.protocol import Load
 
 DEFAULT_CONTEXT = 4096

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from slmtui.core.events import Inspected, ModelFacts
-from slmtui.engine.llama_tensors import Header, Tensor, Work, model_work, read_tensors, work
+from slmtui.core.work import Header, Tensor, Work, work
+from slmtui.engine.llama_tensors import model_work, read_tensors
 from slmtui.engine.protocol import Load
 from tests.engine.conftest import Build
 from tests.engine.gguf_files import Gguf
