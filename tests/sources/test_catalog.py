@@ -88,9 +88,9 @@ def test_what_the_catalog_says_about_a_shape_agrees_with_itself() -> None:
 
 
 def test_the_sizes_of_files_go_with_the_numbers_of_parameters() -> None:
-    # Small models keep their big vocabulary at more bits: BLOOM 560M has 8.03 a weight in Q4_K_M. A count that
-    # includes what sees pictures, which is not in the file, makes it look like fewer.
-    bits = {"Q3_K_M": (2.9, 7.5), "Q4_0": (3.8, 7.8), "Q4_K_M": (4.2, 8.1), "Q8_0": (7.0, 12.7), "F16": (13, 20)}
+    # Small models keep their big vocabulary at more bits: BLOOM 560M has 8.03 a weight in Q4_K_M; and some files hold
+    # shared embeddings twice. Where what sees pictures is counted, which is not in the file, it looks like fewer.
+    bits = {"Q3_K_M": (2.9, 7.5), "Q4_0": (3.8, 7.8), "Q4_K_M": (4.2, 8.1), "Q8_0": (7.0, 12.7), "F16": (13, 21)}
     for card in CARDS:
         for variant in card.variants:
             if card.parameters and variant.hint_bytes and variant.quantization in bits:
