@@ -83,7 +83,7 @@ class Services:
                 raise
             config = Config()
             notices.append(f"Settings are not used: {error}.")
-        cards = catalog.read_catalog()
+        cards = catalog.shipped_catalog(paths.parsed_catalog)
         try:
             cards = catalog.with_own(cards, paths.own_catalog)
         except CatalogError as error:

@@ -51,6 +51,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         """Cache of the model files' SHA-256."""
         return self.cache / "sha256.json"
 
+    @property
+    def parsed_catalog(self) -> Path:
+        """Cache of the catalog that comes with the program."""
+        return self.cache / "catalog.msgpack"
+
     @classmethod
     def find(cls, environ: Mapping[str, str] | None = None) -> Paths:
         """All folders: below `SLMTUI_HOME` where that is set, else where the platform keeps such things.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slmtui.core.catalog import Architecture, CatalogError
-from slmtui.sources.catalog import read_catalog, with_own
+from slmtui.sources.catalog import read_catalog, shipped_catalog, with_own
 from slmtui.sources.resources import pocket_folder
 
 CARDS = read_catalog()
@@ -43,6 +43,30 @@ def test_a_wrong_catalog_is_named(tmp_path: Path, content: str | None, complaint
     with pytest.raises(CatalogError, match=complaint) as caught:
         read_catalog(path)
     assert str(path) in str(caught.value)
+
+
+def test_the_shipped_catalog_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, cache = tmp_path / "shipped.toml", tmp_path / "cache" / "catalog.msgpack"
+    file.write_text('[[model]]\nid = "a"\nname = "A"\nfamily = "A"\ndeveloper = "A"\n')
+    monkeypatch.setattr("slmtui.sources.catalog.catalog_file", lambda: file)
+    (card,) = shipped_catalog(cache)
+    monkeypatch.setattr("slmtui.sources.catalog.parse_catalog", None)
+    assert shipped_catalog(cache) == (card,), "no parser was asked"
+    monkeypatch.undo()
+    monkeypatch.setattr("slmtui.sources.catalog.catalog_file", lambda: file)
+    file.write_text(file.read_text() + 'licence = "MIT"\n')
+    assert [card.licence for card in shipped_catalog(cache)] == ["MIT"], "another file is parsed anew"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xc1", b"\x92\xa1x\x91\x01", None])
+def test_a_damaged_cache_of_the_catalog_is_done_without(tmp_path: Path, content: bytes | None) -> None:
+    cache = tmp_path / "catalog.msgpack"
+    if content is None:
+        cache.mkdir()
+    else:
+        cache.write_bytes(content)
+    assert shipped_catalog(cache) == CARDS
+    assert shipped_catalog(cache) == CARDS
 
 
 def test_the_person_s_own_catalog_adds_and_corrects(tmp_path: Path) -> None:
