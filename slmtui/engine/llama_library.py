@@ -11,13 +11,13 @@ import os
 import re
 from collections import deque
 from functools import cache
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from slmtui.core.events import MemoryKind, MemoryPart
+from slmtui.engine.nvidia_libraries import import_beside
 
 _DEBUG_LEVEL, _ERROR_LEVEL = 1, 4
 _KINDS: dict[str, MemoryKind] = {
@@ -93,7 +93,7 @@ def load() -> ModuleType:
         OSError: its shared library does not load here.
     """
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # GGML_ASSERT would fork gdb onto the terminal
-    bindings = import_module("llama_cpp.llama_cpp")
+    bindings = import_beside("llama_cpp.llama_cpp")
     bindings.llama_log_set(_log_callback(bindings), ctypes.c_void_p(0))
     bindings.llama_backend_init()
     return bindings
