@@ -6,7 +6,7 @@ import msgspec
 
 from slmtui.core.ceiling import Ceiling, MatmulRate
 from slmtui.core.events import Energy, MemoryPart, ModelFacts, ProcessMemory, Timing
-from slmtui.core.machine import Cpu, EngineState, Gpu, Machine, Memory
+from slmtui.core.machine import Cpu, CudaToolkit, EngineState, Gpu, Machine, Memory
 from slmtui.core.measurement import Averages, Environment, Imported, Measurement, MemorySample, Session, Settings
 from slmtui.core.sampling import Sampling
 
@@ -42,7 +42,11 @@ FULL_ENVIRONMENT = Environment(
                 memory_total_bytes=8 * 1024**3,
                 memory_free_bytes=7 * 1024**3,
                 driver="580.12",
+                cuda="13.0",
                 compute_capability="8.9",
+                power_w=71.0,
+                power_limit_w=200.0,
+                temperature_c=54.0,
                 source="NVML",
             ),
         ),
@@ -57,6 +61,8 @@ FULL_ENVIRONMENT = Environment(
         governor="performance",
         apple_chip="Testium chip",
         gpu_memory_limit_bytes=6 * 1024**3,
+        cuda_visible_devices="0",
+        cuda_toolkit=CudaToolkit(nvcc="/usr/local/cuda/bin/nvcc", version="13.0"),
         notes=("A note.",),
     ),
     imported=Imported(program="slmtui 0.1.0", file="x.json", sha256="ab" * 32, at="2026-11-22T00:00:00Z"),
@@ -179,6 +185,8 @@ def full_measurement(repetition: int = 0, *, session: str = "20261121-0131-a7f3"
             flash_attention="auto",
             device="cpu",
             gpu_layers=0,
+            split_mode="layer",
+            tensor_split="3/1",
             extra_buffers=True,
             other="poll=0",
         ),

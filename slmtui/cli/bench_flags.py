@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from slmtui.core.offload import SPLIT_MODES, layers_of, shares_of
+
 if TYPE_CHECKING:
     from slmtui.core.plan import Grid
 
@@ -56,8 +58,10 @@ def _add_lists(parser: argparse.ArgumentParser) -> None:
         (("-ctk", "--cache-type-k"), names, "TYPE", "type of the cache's keys (f16)"),
         (("-ctv", "--cache-type-v"), names, "TYPE", "type of the cache's values (f16)"),
         (("-fa", "--flash-attn"), flash_attention, "on|off|auto", "flash attention (auto)"),
-        (("-ngl", "--n-gpu-layers"), numbers, "N", "layers on the GPU; -1 is all"),
         (("-dev", "--device"), names, "DEVICE", "cpu, gpu, cuda:0 …; default: the GPU where one is usable"),
+        (("-ngl", "--n-gpu-layers"), layers, "N|all|fit", "layers on the GPU; fit: as many as its memory holds (all)"),
+        (("-sm", "--split-mode"), split_modes, "layer|row|none", "how several GPUs share a model (layer)"),
+        (("-ts", "--tensor-split"), shares, "A/B", "each GPU's share; default: by free memory"),
     ):
         lists.add_argument(*flags, type=kind, action="append", metavar=metavar, help=words)
     lists.add_argument(
@@ -82,6 +86,8 @@ def changes_of(options: argparse.Namespace) -> Grid:
         flash_attention=joined(options.flash_attn),
         devices=joined(options.device),
         gpu_layers=joined(options.n_gpu_layers),
+        split_modes=joined(options.split_mode),
+        tensor_splits=joined(options.tensor_split),
         repetitions=options.repetitions,
         cool_down_s=options.delay,
         together=options.together,
@@ -116,6 +122,42 @@ def names(text: str) -> tuple[str, ...]:
     if not found:
         raise argparse.ArgumentTypeError("the list is empty")
     return found
+
+
+def layers(text: str) -> tuple[int, ...]:
+    """`0,12,all` as wishes.
+
+    Raises:
+        argparse.ArgumentTypeError: an item is none.
+    """
+    try:
+        return tuple(layers_of(item) for item in names(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither all, fit nor a list of numbers") from None
+
+
+def split_modes(text: str) -> tuple[str, ...]:
+    """`layer,row`.
+
+    Raises:
+        argparse.ArgumentTypeError: an item is something else.
+    """
+    found = names(text.lower())
+    if unknown := set(found) - set(SPLIT_MODES):
+        raise argparse.ArgumentTypeError(f"{unknown.pop()!r} is none of {', '.join(SPLIT_MODES)}")
+    return found
+
+
+def shares(text: str) -> tuple[tuple[float, ...], ...]:
+    """`3/1,1/1`.
+
+    Raises:
+        argparse.ArgumentTypeError: an item is something else.
+    """
+    try:
+        return tuple(shares_of(item) for item in names(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no shares such as 3/1") from None
 
 
 def flash_attention(text: str) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ _MATCHED = (
     "flash_attention",
     "device",
     "gpu_layers",
+    "split_mode",
+    "tensor_split",
     "other",
 )
 """The settings that make cells the same; a setting that one side does not tell is no difference."""

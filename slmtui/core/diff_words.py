@@ -18,6 +18,8 @@ _NAMES = {
     "flash_attention": "flash attention",
     "device": "device",
     "gpu_layers": "layers on the GPU",
+    "split_mode": "split by",
+    "tensor_split": "shares",
     "other": "other settings",
 }
 _TALLY: dict[Verdict, str] = {

@@ -28,11 +28,9 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     "cpu_strict": ("0", "False"),
     "poll": ("50",),
     "n_cpu_moe": ("0",),
-    "split_mode": ("layer",),
     "main_gpu": ("0",),
     "no_kv_offload": ("0", "False"),
     "devices": ("auto", "none"),
-    "tensor_split": ("0.00", "0"),
     "tensor_buft_overrides": ("none",),
     "use_mmap": ("1", "True"),
     "use_direct_io": ("0", "False"),
@@ -44,6 +42,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     "fit_target": ("0",),
     "fit_min_ctx": ("0",),
 }
+_NO_SHARES = (None, "0.00", "0")
 _VENDORS: Mapping[str, Literal["NVIDIA", "Apple", "AMD", "Intel"]] = {
     "nvidia": "NVIDIA",
     "geforce": "NVIDIA",
@@ -192,6 +191,7 @@ def _settings(row: ForeignRow) -> Settings:
     kv_type = None if half is None else "f16" if half else "f32"
     # A build without a GPU offloads nothing, whatever it was asked for.
     layers = 0 if device in ("cpu", "blas", "cpu,blas", "blas,cpu") else row.whole("n_gpu_layers", lowest=-1)
+    shares = row.text("tensor_split")
     return Settings(
         threads=threads,
         threads_batch=row.whole("n_threads_batch") or threads,
@@ -203,6 +203,8 @@ def _settings(row: ForeignRow) -> Settings:
         flash_attention=_flash_attention(row),
         device=row.text("device") or device,
         gpu_layers=layers,
+        split_mode=row.text("split_mode") if layers else None,
+        tensor_split=None if shares in _NO_SHARES else shares,
         extra_buffers=row.flag("repack") if "repack" in row.fields else row.flag("extra_buffers"),
         other=row.text("other_settings") or _unusual(row),
     )

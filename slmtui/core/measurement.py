@@ -71,6 +71,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flash_attention: str | None = None
     device: str | None = None
     gpu_layers: int | None = None
+    """As asked for, -1 for all; for as many as fit, how many did."""
+    split_mode: str | None = None
+    """How several GPUs share the model: "layer", "row", "none"."""
+    tensor_split: str | None = None
+    """Each GPU's share: "3/1"; None for shares by free memory."""
     extra_buffers: bool | None = None
     other: str | None = None
     """Settings of another program that have no field here: "n_cpu_moe=4 split_mode=row"."""

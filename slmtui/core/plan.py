@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 
 from slmtui.core.catalog import LocalModel
+from slmtui.core.offload import ALL, FIT, layers_words, shares_words
 from slmtui.core.results import shape_label
 from slmtui.core.text import counted
 
-GPU_LAYERS_ALL = -1
 _CONTEXT_STEP = 256
 
 
@@ -58,7 +58,11 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     flash_attention: str = "auto"
     device: str = "cpu"
     gpu_layers: int = 0
-    """Layers offloaded to the device; -1 for all."""
+    """Layers offloaded to the device; -1 for all, -2 for as many as fit."""
+    split_mode: str = "layer"
+    """How several GPUs share the model."""
+    tensor_split: tuple[float, ...] = ()
+    """Each GPU's share; empty for shares by free memory."""
     context: int | None = None
     """Tokens of context; None takes what the largest shape needs."""
 
@@ -122,6 +126,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] | None = None
     """None takes the GPU where an engine can use one, otherwise the CPU."""
     gpu_layers: tuple[int, ...] | None = None
+    split_modes: tuple[str, ...] | None = None
+    tensor_splits: tuple[tuple[float, ...], ...] | None = None
     repetitions: int | None = None
     cool_down_s: float | None = None
     together: bool | None = None
@@ -152,7 +158,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
             ("the depth", self.depths or (), 0),
             ("the number of threads", self.threads or (), 1),
             ("the batch size", (*(self.batches or ()), *(self.micro_batches or ())), 1),
-            ("the number of layers on the GPU", self.gpu_layers or (), GPU_LAYERS_ALL),
+            ("the number of layers on the GPU", self.gpu_layers or (), FIT),
             ("the number of repetitions", () if self.repetitions is None else (self.repetitions,), 1),
             ("the context", () if self.context is None else (self.context,), 1),
             ("the pause in seconds", () if self.cool_down_s is None else (self.cool_down_s,), 0),
@@ -210,11 +216,18 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
                 flash_attention=flash_attention,
                 device=device,
                 gpu_layers=0 if device == "cpu" else layers,
+                split_mode="layer" if device == "cpu" else split_mode,
+                tensor_split=() if device == "cpu" else shares,
                 context=self.context,
             )
-            for device, layers, threads, batch, micro_batch, (keys, values), flash_attention in product(
+            for device, layers, split_mode, shares, threads, batch, micro_batch, (
+                keys,
+                values,
+            ), flash_attention in product(
                 devices,
-                _or(self.gpu_layers, GPU_LAYERS_ALL),
+                _or(self.gpu_layers, ALL),
+                self.split_modes or ("layer",),
+                self.tensor_splits or ((),),
                 self.threads or (None,),
                 _or(self.batches, 2048),
                 _or(self.micro_batches, 512),
@@ -270,7 +283,9 @@ def setup_words(setup: Setup, names: frozenset[str] | None = None) -> tuple[str,
     shown = names if names is not None else frozenset(_unusual(setup))
     words = {
         "device": setup.device,
-        "gpu_layers": "all layers" if setup.gpu_layers == GPU_LAYERS_ALL else counted(setup.gpu_layers, "layer"),
+        "gpu_layers": layers_words(setup.gpu_layers),
+        "split_mode": f"split by {setup.split_mode}",
+        "tensor_split": f"shares {shares_words(setup.tensor_split)}" if setup.tensor_split else None,
         "threads": None if setup.threads is None else counted(setup.threads, "thread"),
         "threads_batch": None if setup.threads_batch is None else f"{counted(setup.threads_batch, 'thread')} prefill",
         "batch": f"batch {setup.batch:,}",

@@ -8,6 +8,7 @@ from slmtui.core import text
 from slmtui.core.ceiling import Ceiling
 from slmtui.core.machine import Gpu
 from slmtui.core.measurement import Environment, Measurement, Settings
+from slmtui.core.offload import layers_word
 from slmtui.core.sampling import Sampling
 from slmtui.core.stats import quantile
 
@@ -75,7 +76,9 @@ def settings_words(settings: Settings, measurement: Measurement) -> str:
         ("KV cache", "/".join(filter(None, (settings.type_k, settings.type_v))) or None),
         ("flash attention", settings.flash_attention + used if settings.flash_attention else None),
         ("device", settings.device),
-        ("layers offloaded", settings.gpu_layers),
+        ("layers offloaded", None if settings.gpu_layers is None else layers_word(settings.gpu_layers)),
+        ("split by", settings.split_mode),
+        ("shares", settings.tensor_split),
         ("repacked weights", {None: None, True: "allowed", False: "off"}[settings.extra_buffers]),
     )
     words = [f"{name} {value}" for name, value in named if value is not None]

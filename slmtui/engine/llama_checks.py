@@ -8,6 +8,7 @@ from typing import Any
 
 from slmtui.core import text
 from slmtui.core.events import FailureKind, MemoryPart, total_bytes
+from slmtui.core.offload import FIT
 from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
 from slmtui.engine.protocol import Load
@@ -19,6 +20,7 @@ KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4
 MAIN_MEMORY = "CPU"
 """The device of a `MemoryPart` that lies in main memory."""
 _GGUF_MAGIC = b"GGUF"
+_NO_ROOM = ("failed to allocate", "unable to allocate", "mmap failed")
 
 
 def check_file(path: Path) -> None:
@@ -71,7 +73,7 @@ def check_request(request: Load) -> None:
         "threads_batch": (1, 1024),
         "batch": (1, 65536),
         "micro_batch": (1, 65536),
-        "gpu_layers": (-1, 65536),
+        "gpu_layers": (FIT, 65536),
     }
     for name, (low, high) in ranges.items():
         value = getattr(request, name)
@@ -121,6 +123,22 @@ def flash_attention_type(bindings: Any, name: str) -> int:
     return int(known[name])
 
 
+def split_mode(bindings: Any, name: str) -> int:
+    """llama.cpp's number of a way to share a model among GPUs.
+
+    Raises:
+        EngineError: it is none of those there are.
+    """
+    known = {
+        "layer": bindings.LLAMA_SPLIT_MODE_LAYER,
+        "row": bindings.LLAMA_SPLIT_MODE_ROW,
+        "none": bindings.LLAMA_SPLIT_MODE_NONE,
+    }
+    if name not in known:
+        raise EngineError(FailureKind.BAD_REQUEST, f"A split by {name!r} is none of {', '.join(known)}.")
+    return int(known[name])
+
+
 def load_failure(path: Path) -> tuple[FailureKind, str]:
     """Why llama.cpp did not open the file, from its log."""
     why, shown = _why(), text.one_line(path.name)
@@ -135,10 +153,10 @@ def load_failure(path: Path) -> tuple[FailureKind, str]:
             FailureKind.UNSUPPORTED_ARCHITECTURE,
             f"{shown} is a part of another model ({why}). Choose the file of the language model itself.",
         )
-    if "failed to allocate" in why or "mmap failed" in why:
+    if any(sign in why for sign in _NO_ROOM):
         return (
             FailureKind.OUT_OF_MEMORY,
-            f"{shown} does not fit into memory ({why}). Choose a smaller variant.",
+            f"{shown} does not fit into memory ({why}). Choose a smaller variant, or fewer layers on the GPU.",
         )
     return (
         FailureKind.BAD_FILE,

@@ -93,9 +93,36 @@ def chosen(name: str, found: Sequence[Device] | None = None) -> tuple[Device, ..
     return tuple(matching)
 
 
+def free_bytes(device: Device) -> int | None:
+    """Memory of a device that is free now; None where its backend does not say."""
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    base = llama_library.sibling("ggml-base")
+    base.ggml_backend_dev_memory.restype = None
+    base.ggml_backend_dev_memory.argtypes = [ctypes.c_void_p, *[ctypes.POINTER(ctypes.c_size_t)] * 2]
+    base.ggml_backend_dev_memory(device.pointer, ctypes.byref(free), ctypes.byref(total))
+    return free.value if total.value else None
+
+
 def device_list(graphics: Sequence[Device]) -> Any:
     """The array that `llama_model_params.devices` points to; it must live until the model is open."""
     return (ctypes.c_void_p * (len(graphics) + 1))(*(device.pointer for device in graphics), None)
+
+
+def device_shares(bindings: Any, shares: Sequence[float], graphics: Sequence[Device]) -> Any:
+    """The array that `llama_model_params.tensor_split` points to; None for shares by free memory.
+
+    Raises:
+        EngineError: there are not as many shares as GPUs.
+    """
+    if not shares or not graphics:
+        return None
+    if len(shares) != len(graphics):
+        raise EngineError(
+            FailureKind.BAD_REQUEST,
+            f"There are {len(shares)} shares for {len(graphics)} GPUs "
+            f"({', '.join(device.name for device in graphics)}); give one for each.",
+        )
+    return (ctypes.c_float * bindings.llama_max_devices())(*shares)
 
 
 def _device(base: ctypes.CDLL, pointer: int) -> Device:

@@ -23,9 +23,11 @@ from slmtui.engine.llama_checks import (
     flash_attention_type,
     kv_type,
     load_failure,
+    split_mode,
 )
-from slmtui.engine.llama_devices import CPU, Device, chosen, device_list
-from slmtui.engine.llama_tensors import model_work
+from slmtui.engine.llama_devices import CPU, Device, chosen, device_list, device_shares
+from slmtui.engine.llama_offload import Placed, cache, weights
+from slmtui.engine.llama_tensors import all_tensors, model_work
 from slmtui.engine.protocol import Load
 
 DEFAULT_CONTEXT = 4096
@@ -50,8 +52,25 @@ class OpenModel:
         self.context: Any = None
         self.gpu_layers = llama_library.LOG.offloaded_layers() if graphics else 0
         """As offloaded, the output layer counting as one."""
+        self.memory: tuple[MemoryPart, ...] = ()
+        """What its buffers take; of a dry run, what they would take."""
         self._flash_attention: bool | None = None
         self.vocabulary = self.bindings.llama_model_get_vocab(model)
+
+    @property
+    def layers(self) -> int:
+        """Layers, those that only predict further tokens included, the output not."""
+        said = self.metadata(f"{self.metadata('general.architecture')}.block_count") or ""
+        return int(said) if said.isdecimal() else int(self.bindings.llama_model_n_layer(self.model))
+
+    def placed_weights(self) -> Placed:
+        """Where the weights go; of a model in several files by the number of layers alone."""
+        size = int(self.bindings.llama_model_size(self.model))
+        tensors = all_tensors(Path(self.request.path), size)
+        if tensors:
+            return weights(tensors, self.layers, self.gpu_layers)
+        there = round(size * self.gpu_layers / (self.layers + 1))
+        return Placed(size - there, there)
 
     def check_writes_text(self) -> None:
         """Refuse models on which tokenizing or decoding would abort the process.
@@ -182,9 +201,20 @@ class OpenModel:
         )
 
 
-def open_model(
-    request: Load, *, dry: bool = False, progress: Callable[[float], bool] | None = None
-) -> tuple[OpenModel, tuple[MemoryPart, ...]]:
+def dry_run(request: Load) -> tuple[ModelFacts, tuple[MemoryPart, ...]]:
+    """Facts, and every buffer with its size, without allocating any.
+
+    Raises:
+        EngineError: the file or the settings do not work.
+    """
+    opened = open_model(request, dry=True)
+    try:
+        return opened.facts(), opened.memory
+    finally:
+        opened.close()
+
+
+def open_model(request: Load, *, dry: bool = False, progress: Callable[[float], bool] | None = None) -> OpenModel:
     """Open the file and its context; with `dry`, read only the header and size every buffer exactly.
 
     `progress` is called with the loaded fraction and stops loading by returning False.
@@ -202,6 +232,10 @@ def open_model(
     parameters.n_gpu_layers = request.gpu_layers if graphics else 0
     listed = device_list(graphics)  # must live until the model is open
     parameters.devices = ctypes.cast(listed, ctypes.c_void_p)
+    parameters.split_mode = split_mode(bindings, request.split_mode)
+    shares = device_shares(bindings, request.tensor_split, graphics)  # too
+    if shares is not None:
+        parameters.tensor_split = shares
     if dry:
         parameters.no_alloc, parameters.load_mode = True, bindings.LLAMA_LOAD_MODE_NONE
     stopped: list[bool] = []
@@ -227,7 +261,8 @@ def open_model(
     except EngineError:
         opened.close()
         raise
-    return opened, _memory(opened, dry=dry)
+    opened.memory = _planned(opened) if dry else llama_library.LOG.memory()
+    return opened
 
 
 def quantization_label(bindings: Any, ftype: int) -> str | None:
@@ -239,25 +274,10 @@ def quantization_label(bindings: Any, ftype: int) -> str | None:
     return None
 
 
-def _memory(opened: OpenModel, *, dry: bool) -> tuple[MemoryPart, ...]:
-    """Buffers from the log; a dry run logs weights and caches as 0, so those come from elsewhere.
-
-    What a dry run says of a model that is only partly on a GPU is shared out by the number of layers.
-    """
-    parts = llama_library.LOG.memory()
-    if not dry:
-        return parts
-    bindings, model = opened.bindings, opened.model
-    share = min(1.0, opened.gpu_layers / (bindings.llama_model_n_layer(model) + 1))
-    caches = llama_library.LOG.planned_caches(MAIN_MEMORY)
-    scratch = tuple(part for part in parts if part.kind in ("compute", "output"))
-    weights = MemoryPart("weights", MAIN_MEMORY, bindings.llama_model_size(model))
-    planned = [placed for part in (weights, *caches) for placed in _placed(part, opened.device, share)]
-    return (*planned, *scratch)
-
-
-def _placed(part: MemoryPart, device: str, share: float) -> list[MemoryPart]:
-    """The part on the CPU, or this share of it on the device."""
-    there = round(part.bytes * share)
-    on_device, on_cpu = MemoryPart(part.kind, device, there), MemoryPart(part.kind, MAIN_MEMORY, part.bytes - there)
-    return [placed for placed in (on_device, on_cpu) if placed.bytes]
+def _planned(opened: OpenModel) -> tuple[MemoryPart, ...]:
+    """The buffers of a dry run, which logs weights and caches as 0: those come from elsewhere."""
+    layers, offloaded, device = opened.layers, opened.gpu_layers, opened.device
+    planned = opened.placed_weights().parts("weights", device)
+    for part in llama_library.LOG.planned_caches(MAIN_MEMORY):
+        planned += cache(part.bytes, layers, offloaded).parts(part.kind, device)
+    return (*planned, *(part for part in llama_library.LOG.memory() if part.kind in ("compute", "output")))

@@ -14,14 +14,18 @@ from slmtui.engine import llama_library
 
 def model_work(path: Path, weights_bytes: int, header: Header) -> Work | None:
     """`work` of the model in this file; None where the file holds only a part of its `weights_bytes`."""
+    tensors = all_tensors(path, weights_bytes)
+    return work(tensors, header) if tensors else None
+
+
+def all_tensors(path: Path, weights_bytes: int) -> tuple[Tensor, ...]:
+    """The tensors of the model in this file; none where the file holds only a part of its `weights_bytes`."""
     try:
         status = path.stat()
     except OSError:
-        return None
+        return ()
     tensors = _read(path, status.st_size, status.st_mtime_ns)
-    if not tensors or sum(tensor.bytes for tensor in tensors) != weights_bytes:
-        return None
-    return work(tensors, header)
+    return tensors if sum(tensor.bytes for tensor in tensors) == weights_bytes else ()
 
 
 def read_tensors(path: Path) -> tuple[Tensor, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from slmtui.core.events import Done, FailureKind, Inspected, Loaded, Loading, Prompted, StopReason
+from slmtui.core.offload import FIT
 from slmtui.core.sampling import Sampling, SamplingError, checked
 from slmtui.core.stopping import StopMatcher
 from slmtui.engine import llama_library
@@ -16,9 +17,11 @@ from slmtui.engine.answer import AnswerWriter, Preceded
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import page_cache_state, read_ahead
 from slmtui.engine.llama_checks import check_budget, check_request
+from slmtui.engine.llama_devices import chosen
 from slmtui.engine.llama_evaluate import CancelledError, Evaluator
 from slmtui.engine.llama_measure import measure
-from slmtui.engine.llama_model import LoadCancelledError, OpenModel, open_model
+from slmtui.engine.llama_model import LoadCancelledError, OpenModel, dry_run, open_model
+from slmtui.engine.llama_offload import check_video_memory, fewer, fitted, video_memory
 from slmtui.engine.llama_sampler import sampler_chain
 from slmtui.engine.llama_text import Vocabulary, conversation_tokens, prompt_tokens
 from slmtui.engine.meter import Battery, Meter, find_meter
@@ -52,12 +55,17 @@ class LlamaCpp:
         """See `backends.Backend.load`; the first `Loading` event carries the dry run."""
         check_request(request)
         started = time.perf_counter()
-        dry, planned = open_model(request, dry=True)
-        facts = dry.facts()
-        dry.close()
+        graphics = chosen(request.device)
+        room = video_memory(graphics, self._open.memory if self._open else ())
+        fitting = bool(graphics) and request.gpu_layers == FIT
+        if fitting:
+            request = fitted(request, room, dry_run)
+        facts, planned = dry_run(request)
         if request.inspect_only:
             return Inspected(facts=facts, planned=planned)
         check_budget(planned, request.memory_budget_bytes)
+        if request.memory_budget_bytes is not None:
+            check_video_memory(planned, room)
         emit(Loading(fraction=0.0, planned=planned))
         self.close()
         path, progress = Path(request.path), self._load_progress(emit)
@@ -66,7 +74,7 @@ class LlamaCpp:
         try:
             if share and not read_ahead(path, lambda fraction: progress(share * fraction)):
                 return Done(reason=StopReason.CANCELLED)
-            opened, memory = open_model(request, progress=lambda fraction: progress(share + (1 - share) * fraction))
+            opened = _opened(request, lambda fraction: progress(share + (1 - share) * fraction), fitting=fitting)
         except LoadCancelledError:
             return Done(reason=StopReason.CANCELLED)
         except OSError as error:
@@ -75,7 +83,7 @@ class LlamaCpp:
             ) from error
         self._adopt(opened)
         load_s = time.perf_counter() - started
-        return Loaded(facts=opened.facts(), load_s=load_s, memory=memory, page_cache=page_cache)
+        return Loaded(facts=opened.facts(), load_s=load_s, memory=opened.memory, page_cache=page_cache)
 
     def _load_progress(self, emit: Emit) -> Callable[[float], bool]:
         last = 0.0
@@ -223,6 +231,23 @@ class LlamaCpp:
         if self._evaluator is None or self._vocabulary is None:
             raise EngineError(FailureKind.BAD_REQUEST, "No model is loaded; load one first.")
         return self._evaluator, self._vocabulary
+
+
+def _opened(request: Load, progress: Callable[[float], bool], *, fitting: bool) -> OpenModel:
+    """The loaded model, with fewer layers on the GPU where the dry run promised too much and `fitting` leaves it open.
+
+    Raises:
+        EngineError: the file or the settings do not work.
+        LoadCancelledError: `progress` returned False.
+        OSError: the file cannot be read.
+    """
+    while True:
+        try:
+            return open_model(request, progress=progress)
+        except EngineError as error:
+            if not fitting or error.kind is not FailureKind.OUT_OF_MEMORY or request.gpu_layers == 0:
+                raise
+        request = fewer(request)
 
 
 def _check_prompt(tokens: list[int], size: int) -> None:

@@ -32,7 +32,12 @@ class Load(Request, frozen=True, kw_only=True, tag="load"):
     device: str = "cpu"
     """"cpu", "cuda:0" or another of `llama_devices.chosen`."""
     gpu_layers: int = 0
-    """Layers offloaded to the device; -1 for all. The CPU takes none."""
+    """Layers offloaded to the device, the output layer counting as one; -1 for all, -2 for as many as its free memory
+    holds. The CPU takes none."""
+    split_mode: str = "layer"
+    """How several GPUs share the model: "layer", "row", or "none" for the first of them alone."""
+    tensor_split: tuple[float, ...] = ()
+    """Each GPU's share, in the order of the devices; empty for shares by free memory."""
     context: int | None = None
     """Tokens of context; None takes the file's own, at most 4,096."""
     threads: int = 1

@@ -21,6 +21,7 @@ from slmtui.core.events import (
     ProcessMemory,
 )
 from slmtui.core.measurement import Settings
+from slmtui.core.offload import FIT, shares_words
 from slmtui.engine.client import WorkerClient
 from slmtui.engine.protocol import Load, Request
 from slmtui.lab.loading import LoadOptions
@@ -81,7 +82,9 @@ class LoadedModel:
             type_v=load.type_v,
             flash_attention=load.flash_attention,
             device=load.device,
-            gpu_layers=load.gpu_layers,
+            gpu_layers=self.facts.gpu_layers if load.gpu_layers == FIT else load.gpu_layers,
+            split_mode=load.split_mode if load.gpu_layers else None,
+            tensor_split=shares_words(load.tensor_split) or None,
             extra_buffers=load.extra_buffers,
         )
 

@@ -12,6 +12,7 @@ import msgspec
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.machine import Machine
+from slmtui.core.offload import ALL
 from slmtui.engine.protocol import Load
 from slmtui.sources.config import Config
 
@@ -33,7 +34,11 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     flash_attention: str = "auto"
     device: str | None = None
     gpu_layers: int | None = None
-    """Layers offloaded to the device; -1 for all, which None means too."""
+    """Layers offloaded to the device; -1 for all, which None means too, -2 for as many as fit."""
+    split_mode: str = "layer"
+    """How several GPUs share the model."""
+    tensor_split: tuple[float, ...] = ()
+    """Each GPU's share; empty for shares by free memory."""
     check_memory: bool = True
     """Refuse a model that the exact dry run says will not fit into free memory."""
 
@@ -44,11 +49,13 @@ def load_request(
     """The request that loads the model here; `available_bytes` of main memory may be taken, None does not ask."""
     state = next((engine for engine in machine.engines if engine.name == "llama.cpp"), None)
     device = options.device or ("gpu" if state is not None and state.offloads else "cpu")
-    layers = -1 if options.gpu_layers is None else options.gpu_layers
+    layers = ALL if options.gpu_layers is None else options.gpu_layers
     return Load(
         path=str(model.path),
         device=device,
         gpu_layers=0 if device == "cpu" else layers,
+        split_mode=options.split_mode,
+        tensor_split=options.tensor_split,
         context=options.context or config.context,
         threads=options.threads or config.threads or machine.cpu.threads,
         threads_batch=options.threads_batch,

@@ -62,7 +62,8 @@ def test_an_old_build_has_a_flag_for_each_backend() -> None:
     first = found.measurements[0]
     settings = first.settings
     assert (settings.device, settings.gpu_layers, settings.flash_attention) == ("cuda,gpu_blas,blas", 99, "on")
-    assert settings.other == "split_mode=row use_mmap=False"
+    assert (settings.split_mode, settings.tensor_split) == ("row", None)
+    assert settings.other == "use_mmap=False"
     assert settings.extra_buffers is None
     assert (first.name, first.facts.quantization) == ("seven", "Q4_0")
     assert [(gpu.name, gpu.vendor) for gpu in found.machine.gpus] == [("NVIDIA GeForce RTX 4070", "NVIDIA")]

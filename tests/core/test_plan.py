@@ -104,7 +104,7 @@ class TestExpansion:
             (Grid(depths=(0, -256)), "depth must be at least 0"),
             (Grid(threads=(0,)), "threads must be at least 1"),
             (Grid(micro_batches=(0,)), "batch size must be at least 1"),
-            (Grid(gpu_layers=(-2,)), "layers on the GPU must be at least -1"),
+            (Grid(gpu_layers=(-3,)), "layers on the GPU must be at least -2"),
             (Grid(repetitions=0), "repetitions must be at least 1"),
             (Grid(context=0), "context must be at least 1"),
             (Grid(cool_down_s=-0.5), "pause in seconds must be at least 0, not -0.5"),

@@ -166,7 +166,7 @@ def test_extra_buffers_are_those_of_a_loaded_model() -> None:
     from slmtui.engine.protocol import Load
     from tests.engine.support import Q8_0
 
-    opened, _ = open_model(Load(path=str(Q8_0), threads=1))
+    opened = open_model(Load(path=str(Q8_0), threads=1))
     lines = " ".join(text for _, text in llama_library.LOG.lines)
     opened.close()
     multiplier = Multiplier(1, extra_buffers=True)

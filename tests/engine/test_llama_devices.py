@@ -78,6 +78,6 @@ async def test_the_processor_takes_no_layers(tmp_path: Path) -> None:
         ending = (await run(client, Load(path=str(STORY), device="CPU", gpu_layers=-1)))[-1]
         assert isinstance(ending, Loaded)
         assert (ending.facts.device, ending.facts.gpu_layers) == ("cpu", 0)
-        for layers in (-2, 100_000):
+        for layers in (-3, 100_000):
             request = Load(path=str(STORY), gpu_layers=layers)
             assert "gpu_layers" in failed(await run(client, request), FailureKind.BAD_REQUEST).message

@@ -33,7 +33,7 @@ def open_text() -> Iterator[Open]:
     closing: list[Callable[[], None]] = []
 
     def open_one(path: Path) -> tuple[Vocabulary, Renderer | None]:
-        opened, _ = open_model(Load(path=str(path), threads=1), dry=True)
+        opened = open_model(Load(path=str(path), threads=1), dry=True)
         closing.append(opened.close)
         vocabulary, template = Vocabulary(opened.vocabulary), opened.template()
         if template is None:

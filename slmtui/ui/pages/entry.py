@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from slmtui.core.measurement import Settings
+from slmtui.core.offload import layers_words
 from slmtui.core.plan import Cell, Setup, setup_words
 from slmtui.core.results import CellResult
 from slmtui.core.text import one_line
@@ -28,7 +29,9 @@ _WORDS: tuple[tuple[str, Callable[[Settings], str]], ...] = (
     ("type_v", lambda each: f"values {each.type_v}" if each.type_v else ""),
     ("flash_attention", lambda each: f"flash attention {each.flash_attention}" if each.flash_attention else ""),
     ("device", lambda each: each.device or ""),
-    ("gpu_layers", lambda each: "all layers" if each.gpu_layers == -1 else counted(each.gpu_layers, "layer")),
+    ("gpu_layers", lambda each: "" if each.gpu_layers is None else layers_words(each.gpu_layers)),
+    ("split_mode", lambda each: f"split by {each.split_mode}" if each.split_mode else ""),
+    ("tensor_split", lambda each: f"shares {each.tensor_split}" if each.tensor_split else ""),
 )
 """The settings that cells of a plan may differ in, and how each is said."""
 

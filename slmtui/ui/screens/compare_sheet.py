@@ -13,6 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Static
 
+from slmtui.core.offload import SPLIT_MODES, layers_of, shares_of
 from slmtui.core.plan import Grid, PlanError
 from slmtui.core.presets import SWEEP
 
@@ -37,7 +38,9 @@ LISTS = (
     Field("kv_types", "KV cache types", "f16, q8_0, q8_0/f16"),
     Field("flash_attention", "Flash attention", "auto, on, off"),
     Field("devices", "Devices", "cpu, gpu"),
-    Field("gpu_layers", "Layers offloaded", "-1 is all of them"),
+    Field("gpu_layers", "Layers offloaded", "all, fit, 0, 12"),
+    Field("split_modes", "Split over GPUs", "layer, row, none"),
+    Field("tensor_splits", "Shares of GPUs", "3/1; empty: as free"),
 )
 SINGLES = (
     Field("context", "Context", "tokens; empty: enough"),
@@ -57,7 +60,8 @@ _USUAL = {
     "kv_types": "f16",
     "flash_attention": "auto",
     "devices": "the best here",
-    "gpu_layers": "-1",
+    "gpu_layers": "all",
+    "split_modes": "layer",
     "cool_down_s": "0",
 }
 """What a field stands for that neither the preset nor the person fills in."""
@@ -185,6 +189,12 @@ def _item(field: Field, text: str) -> object:
             return _known(field, text, FLASH_ATTENTION)
         case "devices":
             return text.casefold()
+        case "gpu_layers":
+            return _layers(field, text)
+        case "split_modes":
+            return _known(field, text, SPLIT_MODES)
+        case "tensor_splits":
+            return _shares(field, text)
         case _:
             return _whole(field, text)
 
@@ -194,6 +204,20 @@ def _whole(field: Field, text: str) -> int:
         return int(text)
     except ValueError:
         raise PlanError(f"{field.label}: {text!r} is no whole number") from None
+
+
+def _layers(field: Field, text: str) -> int:
+    try:
+        return layers_of(text)
+    except ValueError:
+        raise PlanError(f"{field.label}: {text!r} is neither all, fit nor a whole number") from None
+
+
+def _shares(field: Field, text: str) -> tuple[float, ...]:
+    try:
+        return shares_of(text)
+    except ValueError:
+        raise PlanError(f"{field.label}: {text!r} are no shares such as 3/1") from None
 
 
 def _seconds(field: Field, text: str) -> float:
