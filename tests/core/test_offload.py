@@ -26,7 +26,7 @@ def test_layers_as_typed_and_said(typed: str, wish: int, words: str) -> None:
 
 @pytest.mark.parametrize("typed", ["", "most", "1.5", "alle"])
 def test_what_is_no_wish(typed: str) -> None:
-    with pytest.raises(ValueError, match="int|float|shares"):
+    with pytest.raises(ValueError, match=r"int|float|shares"):
         layers_of(typed)
 
 
@@ -39,7 +39,7 @@ def test_shares_as_typed_and_said() -> None:
 
 @pytest.mark.parametrize("typed", ["", "3", "3,1", "0/0", "-1/2", "a/b", "nan/1", "inf/1"])
 def test_what_are_no_shares(typed: str) -> None:
-    with pytest.raises(ValueError, match="int|float|shares"):
+    with pytest.raises(ValueError, match=r"int|float|shares"):
         shares_of(typed)
 
 
