@@ -14,12 +14,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import arithmetic
+import code_output
+import dates
+import extraction
+import lists
 import pocket
+import sequences
+import units
+from made import Made
 
 FOLDER = Path(__file__).resolve().parents[2] / "slmtui" / "tasks"
 SEED = 20240925
-MAKERS: dict[str, Callable[[random.Random], list[dict[str, str]]]] = {
+MAKERS: dict[str, Callable[[random.Random], list[Made]]] = {
     "arithmetic": arithmetic.items,
+    "code-output": code_output.items,
+    "dates": dates.items,
+    "json-extraction": extraction.items,
+    "lists-and-strings": lists.items,
+    "number-rules": sequences.items,
+    "units": units.items,
     "pocket-judgements": pocket.judgements,
 }
 
