@@ -200,6 +200,8 @@ class Inspected(Event, frozen=True, kw_only=True, tag="inspected"):
 
     facts: ModelFacts
     planned: tuple[MemoryPart, ...]
+    tokens: tuple[int, ...] = ()
+    """Number of tokens of each text that was asked about, without a beginning-of-sequence token."""
 
 
 class Loaded(Event, frozen=True, kw_only=True, tag="loaded"):
@@ -260,6 +262,31 @@ class Repeated(Event, frozen=True, kw_only=True, tag="repetition"):
     warmup: bool = False
 
 
+class OptionScore(msgspec.Struct, frozen=True):
+    """How likely an option is after its prompt."""
+
+    logprob: float
+    """Natural logarithm of its probability: the sum over its tokens."""
+    tokens: int
+    """How many tokens were scored."""
+    bytes: int
+    """UTF-8 bytes of its text without the white space around it."""
+    greedy: bool
+    """Whether each of its tokens is the most likely one in its place."""
+
+
+class Scored(Event, frozen=True, kw_only=True, tag="scored"):
+    """One question of a `Score` request, its options in their order."""
+
+    index: int
+    """Its place among the request's questions, from 0; questions may come in another order."""
+    prompt: str
+    """The exact text that the model read before the options."""
+    prompt_tokens: int
+    """Tokens before the first one that was scored, the same for all options."""
+    options: tuple[OptionScore, ...]
+
+
 class Done(Event, frozen=True, kw_only=True, tag="done"):
     """The request ended as asked or was cancelled; always the last event of its request."""
 
@@ -278,7 +305,9 @@ class Failed(Event, frozen=True, kw_only=True, tag="failed"):
     """The signal that ended the worker, where one did."""
 
 
-AnyEvent = Loading | Inspected | Loaded | Prompted | Prefilled | Tokens | MemorySampled | Repeated | Done | Failed
+AnyEvent = (
+    Loading | Inspected | Loaded | Prompted | Prefilled | Tokens | MemorySampled | Repeated | Scored | Done | Failed
+)
 Ending = Inspected | Loaded | Done | Failed
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from slmtui.core.events import AnyEvent, Done, FailureKind, Inspected, Loaded
-from slmtui.engine.protocol import Generate, Load, Measure
+from slmtui.engine.protocol import Generate, Load, Measure, Score
 
 Emit = Callable[[AnyEvent], None]
 
@@ -48,6 +48,14 @@ class Backend(Protocol):
 
         Raises:
             EngineError: the shape does not fit the context.
+        """
+        ...
+
+    def score(self, request: Score, emit: Emit) -> Done:
+        """Score the options of all questions, emitting one `Scored` a question.
+
+        Raises:
+            EngineError: a question does not fit this model or context.
         """
         ...
 

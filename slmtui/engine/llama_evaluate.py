@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from slmtui.core.events import FailureKind, Prefilled
+from slmtui.core.openings import shared
 from slmtui.engine import llama_library
 from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.llama_branches import Branches
 from slmtui.engine.llama_model import OpenModel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _ABORTED = 2
 
@@ -26,6 +33,13 @@ class Evaluator:
         self.size = int(self.bindings.llama_n_ctx(self.context))
         self.batch = int(self.bindings.llama_n_batch(self.context))
         self.micro_batch = int(self.bindings.llama_n_ubatch(self.context))
+        self.outputs = opened.outputs
+        self.branches = int(self.bindings.llama_n_seq_max(self.context)) - 1
+        """Sequences beside the one of `cached`."""
+        self.couples = not self.bindings.llama_model_is_recurrent(opened.model)
+        """Whether a token may belong to several sequences."""
+        self.trained_size = int(self.bindings.llama_model_n_ctx_train(opened.model)) or None
+        self._words = int(self.bindings.llama_vocab_n_tokens(opened.vocabulary))
         self._stop = stop
         self._memory = self.bindings.llama_get_memory(self.context)
         self._window = int(self.bindings.llama_model_n_swa(opened.model))
@@ -43,11 +57,7 @@ class Evaluator:
 
     def keep_prefix(self, tokens: list[int]) -> None:
         """Keep what the cache shares with a new prompt; the last token is always evaluated for its logits."""
-        shared = 0
-        limit = min(len(self.cached), len(tokens) - 1)
-        while shared < limit and self.cached[shared] == tokens[shared]:
-            shared += 1
-        self.shorten(shared)
+        self.shorten(min(shared(self.cached, tokens), len(tokens) - 1))
 
     def shorten(self, length: int) -> None:
         """Keep the first `length` tokens of the cache, or none."""
@@ -65,6 +75,28 @@ class Evaluator:
         """Empty the cache."""
         self.bindings.llama_memory_clear(self._memory, False)
         self.cached = []
+
+    def hold(self, tokens: list[int]) -> None:
+        """Have exactly these tokens in the cache, evaluating those that are not there yet.
+
+        Raises:
+            CancelledError: the person stopped it.
+            EngineError: the engine could not.
+        """
+        kept = shared(self.cached, tokens)
+        if kept < len(self.cached):
+            self.shorten(kept)
+        self.prefill(tokens[len(self.cached) :], self.batch, None)
+
+    def branch(self, sequences: int, trunk: int) -> None:
+        """Let sequences 1 to `sequences` go on from the cached tokens, or begin anew where `trunk` is 0."""
+        for sequence in range(1, sequences + 1) if trunk else ():
+            self.bindings.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
+
+    def unbranch(self, sequences: int) -> None:
+        """Forget sequences 1 to `sequences`."""
+        for sequence in range(1, sequences + 1):
+            self.bindings.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     # -- evaluating
 
@@ -103,6 +135,37 @@ class Evaluator:
             self.cached.append(token)
         else:
             self._after(code, [token])
+
+    def evaluate_branches(self, branches: Branches, rows: range, wanted: Collection[int]) -> None:
+        """Evaluate these rows until the engine is idle again, with the logits of those `wanted`.
+
+        Raises:
+            CancelledError: the person stopped it; the cache is empty then.
+            EngineError: the engine could not.
+        """
+        batch, owner = branches.batch(self.bindings, rows, wanted)  # the owner must live until the call returns
+        code = self.bindings.llama_decode(self.context, batch)
+        del owner
+        if code != 0 or self._stop.is_set:
+            self.clear()
+            self._after(code, [])
+        self.bindings.llama_synchronize(self.context)
+
+    def logits(self, rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        """The logits of the last batch, one row for each that was wanted; they live until the next one."""
+        import numpy as np
+
+        pointer = self.bindings.llama_get_logits(self.context)
+        return np.ctypeslib.as_array(pointer, shape=(rows, self._words))
+
+    def check_stop(self) -> None:
+        """Do nothing unless the request shall end.
+
+        Raises:
+            CancelledError: the person stopped it.
+        """
+        if self._stop.is_set:
+            raise CancelledError
 
     def _evaluate(self, tokens: list[int]) -> None:
         ids = (self.bindings.llama_token * len(tokens))(*tokens)  # must live until the call returns

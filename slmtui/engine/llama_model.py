@@ -34,6 +34,8 @@ DEFAULT_CONTEXT = 4096
 OUTPUTS = 32
 """Rows of logits that a context has room for. One is needed, and each costs vocabulary x 4 bytes of the compute buffer
 (all of a batch: 298 MiB for 152k entries); with 8 or fewer llama.cpp prefills 11 to 20 % slower."""
+STATES = 8
+"""Sequences that a model with a recurrent state may have: each takes a state of its own, up to 100 MB."""
 
 
 class LoadCancelledError(Exception):
@@ -106,8 +108,11 @@ class OpenModel:
         parameters.n_threads_batch = request.threads_batch or request.threads
         parameters.type_k, parameters.type_v = kv_type(request.type_k), kv_type(request.type_v)
         parameters.flash_attn_type = flash_attention_type(bindings, request.flash_attention)
-        parameters.n_outputs_max = min(OUTPUTS, parameters.n_batch)
-        parameters.swa_full = False  # layers with a sliding window keep the window, as in llama-bench
+        parameters.n_seq_max = self.sequences
+        parameters.kv_unified = self.sequences > 1
+        parameters.n_outputs_max = self.outputs
+        # Layers with a sliding window keep the window, as in llama-bench; branches share what lies before it, too.
+        parameters.swa_full = self.sequences > 1
         parameters.no_perf = False  # two readings of a clock for each evaluation
         if not self.graphics:
             parameters.op_offload = parameters.offload_kqv = False
@@ -126,6 +131,23 @@ class OpenModel:
         """Tokens of context that the request asks for."""
         trained = self.bindings.llama_model_n_ctx_train(self.model)
         return self.request.context or min(trained or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether some of its layers keep a recurrent state."""
+        return bool(
+            self.bindings.llama_model_is_recurrent(self.model) or self.bindings.llama_model_is_hybrid(self.model)
+        )
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that the cache can hold at the same time."""
+        return min(self.request.sequences, STATES) if self.has_state else self.request.sequences
+
+    @property
+    def outputs(self) -> int:
+        """Rows of logits that one batch may ask for; llama.cpp wants one for each sequence."""
+        return max(min(OUTPUTS, self.request.batch, self.context_size), self.sequences)
 
     def close(self) -> None:
         """Free the context, then the model; the other order crashes."""

@@ -1,4 +1,4 @@
-"""The llama.cpp engine: load, generate, measure and cancel with the low-level API."""
+"""The llama.cpp engine: load, generate, measure, score and cancel with the low-level API."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from slmtui.engine import llama_library
 from slmtui.engine.answer import AnswerWriter, Preceded
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import page_cache_state, read_ahead
-from slmtui.engine.llama_checks import check_budget, check_request
+from slmtui.engine.llama_checks import check_budget, check_request, damaged
 from slmtui.engine.llama_devices import chosen
 from slmtui.engine.llama_evaluate import CancelledError, Evaluator
 from slmtui.engine.llama_measure import measure
 from slmtui.engine.llama_model import LoadCancelledError, OpenModel, dry_run, open_model
 from slmtui.engine.llama_offload import check_video_memory, fewer, fitted, video_memory
 from slmtui.engine.llama_sampler import sampler_chain
+from slmtui.engine.llama_score import score
 from slmtui.engine.llama_text import Vocabulary, conversation_tokens, prompt_tokens
 from slmtui.engine.meter import Battery, Meter, find_meter
 from slmtui.engine.nvml import Gpus, open_gpus
-from slmtui.engine.protocol import Generate, Load, Measure
+from slmtui.engine.protocol import Generate, Load, Measure, Score
 from slmtui.engine.template import Renderer
 
 _EMIT_EVERY_S = 0.020
@@ -62,7 +63,7 @@ class LlamaCpp:
             request = fitted(request, room, dry_run)
         facts, planned = dry_run(request)
         if request.inspect_only:
-            return Inspected(facts=facts, planned=planned)
+            return Inspected(facts=facts, planned=planned, tokens=_counted(request))
         check_budget(planned, request.memory_budget_bytes)
         if request.memory_budget_bytes is not None:
             check_video_memory(planned, room)
@@ -206,10 +207,7 @@ class LlamaCpp:
                 "This model does not say which token comes next, so it cannot continue a text. Choose another model.",
             )
         if np.isnan(np.ctypeslib.as_array(pointer, shape=(vocabulary.size,))).any():
-            raise EngineError(
-                FailureKind.BAD_FILE,
-                "The model's output is not a number: its weights are damaged. Download or copy the file again.",
-            )
+            raise damaged()
         self._sound = True
 
     # -- measuring
@@ -219,6 +217,14 @@ class LlamaCpp:
         evaluator, vocabulary = self._ready()
         evaluator.use_threads(None)
         return measure(evaluator, vocabulary, self._meter, request, emit)
+
+    # -- scoring
+
+    def score(self, request: Score, emit: Emit) -> Done:
+        """See `backends.Backend.score`."""
+        evaluator, vocabulary = self._ready()
+        evaluator.use_threads(None)
+        return score(evaluator, vocabulary, self._renderer, request, emit)
 
     def watched(self) -> int | None:
         """See `backends.Backend.watched`."""
@@ -248,6 +254,17 @@ def _opened(request: Load, progress: Callable[[float], bool], *, fitting: bool) 
             if not fitting or error.kind is not FailureKind.OUT_OF_MEMORY or request.gpu_layers == 0:
                 raise
         request = fewer(request)
+
+
+def _counted(request: Load) -> tuple[int, ...]:
+    """Tokens of each text that an inspection asks about."""
+    if not request.texts:
+        return ()
+    opened = open_model(request, dry=True)
+    vocabulary = Vocabulary(opened.vocabulary)
+    counts = tuple(len(vocabulary.tokens(text, special=True)) for text in request.texts)
+    opened.close()
+    return counts
 
 
 def _check_prompt(tokens: list[int], size: int) -> None:

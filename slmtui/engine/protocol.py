@@ -54,6 +54,11 @@ class Load(Request, frozen=True, kw_only=True, tag="load"):
     memory_budget_bytes: int | None = None
     """Refuse with `out_of_memory` when the exact dry run needs more; None does not ask."""
     inspect_only: bool = False
+    texts: tuple[str, ...] = ()
+    """Texts of which an inspection says how many tokens each has."""
+    sequences: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    """Branches of a text that the cache can hold at the same time, for `Score`; their number is llama.cpp's limit. A
+    model with a recurrent state takes 8 of them at most, because each has a state of its own."""
 
 
 class Generate(Request, frozen=True, kw_only=True, tag="generate"):
@@ -95,6 +100,23 @@ class Measure(Request, frozen=True, kw_only=True, tag="measure"):
         return self.depth + max(self.prompt_tokens, self.generated_tokens)
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt (a raw text, or a conversation that the model is about to answer; exactly one is given) and what may
+    follow it.
+    """
+
+    prompt: str | None = None
+    messages: tuple[Message, ...] = ()
+    options: tuple[str, ...]
+    """Each as the model would write it, the blank between prompt and answer included."""
+
+
+class Score(Request, frozen=True, kw_only=True, tag="score"):
+    """How likely each option of each question is; what their prompts share is evaluated once."""
+
+    questions: tuple[Question, ...]
+
+
 class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):
     """Stop the running request; its last event follows as usual."""
 
@@ -103,7 +125,7 @@ class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
     """Free everything and exit with code 0."""
 
 
-AnyRequest = Load | Generate | Measure | Cancel | Shutdown
+AnyRequest = Load | Generate | Measure | Score | Cancel | Shutdown
 
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)

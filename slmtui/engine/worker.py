@@ -158,6 +158,8 @@ def _dispatch(
             return backend.generate(request, emit, accepted_s)
         case protocol.Measure():
             return backend.measure(request, emit)
+        case protocol.Score():
+            return backend.score(request, emit)
         case _:
             return Done(reason=StopReason.COMPLETED)
 

@@ -17,17 +17,19 @@ from slmtui.core.events import (
     MemoryPart,
     MemorySampled,
     ModelFacts,
+    OptionScore,
     Prefilled,
     ProcessMemory,
     Prompted,
     Repeated,
+    Scored,
     StopReason,
     Timing,
     Tokens,
 )
 from slmtui.core.sampling import Sampling
 from slmtui.engine import protocol
-from slmtui.engine.protocol import AnyRequest, Cancel, Generate, Load, Measure, Shutdown
+from slmtui.engine.protocol import AnyRequest, Cancel, Generate, Load, Measure, Question, Score, Shutdown
 
 TIMING = Timing(depth=3, prompt_tokens=5, prefill_s=0.1 + 0.2, decode_steps=2, token_at_s=(1 / 3, 2 / 3, 1e-9))
 PARTS = (MemoryPart("weights", "CPU", 2**40), MemoryPart("recurrent state", "CUDA0", 0))
@@ -52,6 +54,8 @@ REQUESTS: list[AnyRequest] = [
         extra_buffers=False,
         memory_budget_bytes=2**41,
         inspect_only=True,
+        texts=("", "ü"),
+        sequences=256,
     ),
     Load(path="/bytes/that/are/no/utf-8/\udcff\udce9.gguf"),
     Generate(number=2**31, messages=(Message("system", ""), Message("user", "a\x00b\u2028\U0001f600"))),
@@ -62,17 +66,26 @@ REQUESTS: list[AnyRequest] = [
     Generate(prompt="long " * 100_000),
     Measure(number=3, prompt_tokens=1, generated_tokens=2, depth=3, repetitions=4, warmup=True, seed=5),
     Measure(after_prompt=True),
+    Score(
+        questions=(
+            Question(prompt="a\n", options=(" b", "\ud83d")),
+            Question(messages=(Message("user", ""),), options=()),
+        )
+    ),
     Cancel(number=6),
     Shutdown(number=7),
 ]
 EVENTS: list[AnyEvent] = [
     Loading(request=1, fraction=0.25, planned=PARTS),
-    Inspected(facts=ModelFacts(name="x", parameters=2**40), planned=()),
+    Inspected(facts=ModelFacts(name="x", parameters=2**40), planned=(), tokens=(0, 7)),
     Loaded(facts=ModelFacts(), load_s=0.5, memory=PARTS, page_cache="cold"),
     Prompted(text="<|im_start|>\n" * 30_000, tokens=5, cached_tokens=4, seed=3),
     Prompted(text="half \udc80", tokens=1, cached_tokens=0),
     Prefilled(done=1, total=2, elapsed_s=1e-6, filling=True),
     Tokens(text="a\ufffd\x1b[2J\u202e", count=2, at_s=(0.1, 0.2)),
+    Scored(
+        index=1, prompt="p", prompt_tokens=3, options=(OptionScore(-1.5, 2, 3, True), OptionScore(-1e6, 1, 1, False))
+    ),
     MemorySampled(at_s=0.25, memory=ProcessMemory(rss_bytes=5), peak_rss_bytes=6, peak=ProcessMemory(gpu_bytes=7)),
     Repeated(timing=TIMING, warmup=True),
     *(Done(reason=reason, timing=TIMING) for reason in StopReason),

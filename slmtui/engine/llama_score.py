@@ -1,0 +1,227 @@
+"""Scoring options in llama.cpp: what questions share is evaluated once, the rest as branches of it in few batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from slmtui.core.events import Done, FailureKind, OptionScore, Prefilled, Scored, StopReason, Timing
+from slmtui.core.openings import shared, usual
+from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.llama_branches import Branches, Path, leaves, tree_size
+from slmtui.engine.llama_checks import damaged
+from slmtui.engine.llama_evaluate import CancelledError, Evaluator
+from slmtui.engine.llama_seams import Seam, seams
+from slmtui.engine.llama_text import Vocabulary
+from slmtui.engine.protocol import Score
+from slmtui.engine.template import Renderer
+
+_BLOCK = 1 << 20
+"""Logits that become 64-bit numbers at once."""
+_IMPOSSIBLE = -1e6
+"""Stands for the logarithm of 0, which JSON has no number for."""
+
+
+def score(evaluator: Evaluator, vocabulary: Vocabulary, renderer: Renderer | None, request: Score, emit: Emit) -> Done:
+    """See `backends.Backend.score`; the cache keeps what the questions share, for the next request."""
+    if not evaluator.branches:
+        raise EngineError(FailureKind.BAD_REQUEST, "Scoring needs a model that was loaded with several sequences.")
+    scoring = _Scoring(evaluator, emit)
+    reason = StopReason.COMPLETED
+    try:
+        scoring.run(seams(vocabulary, renderer, request.questions, evaluator.check_stop))
+    except CancelledError:
+        reason = StopReason.CANCELLED
+    return Done(reason=reason, timing=scoring.timing())
+
+
+class _Question:
+    """One question and what is known of its options so far."""
+
+    def __init__(self, number: int, seam: Seam) -> None:
+        self.number = number
+        self.seam = seam
+        self.left = len(seam.tokens)
+        """Options that are not evaluated yet."""
+        self.logprobs = [0.0] * self.left
+        self.greedy = [True] * self.left
+
+    def follows(self, trunk: Sequence[int]) -> bool:
+        """Whether it begins with the trunk, and something is left to be evaluated before the options."""
+        return len(trunk) < self.seam.start and all(each[: len(trunk)] == trunk for each in self.seam.tokens)
+
+    def scored(self) -> Scored:
+        """The event that tells of it."""
+        seam = self.seam
+        lengths = (len(tokens) - seam.start for tokens in seam.tokens)
+        sizes = (len(option.strip().encode("utf-8", "replace")) for option in seam.options)
+        options = map(OptionScore, self.logprobs, lengths, sizes, self.greedy)
+        return Scored(index=self.number, prompt=seam.prompt, prompt_tokens=seam.start, options=tuple(options))
+
+
+_Asked = tuple[_Question, int, int]
+"""A question, one of its options, and a token of it whose probability a row of logits gives."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Options of one question that are evaluated together."""
+
+    question: _Question
+    options: Sequence[int]
+    paths: Sequence[Path]
+    """Of each option: its tokens after the trunk but the last, which nothing follows."""
+    size: int
+    """Tokens to evaluate."""
+    sequences: int
+
+
+class _Scoring:
+    """One request: its trunk, its waves of branches, and the clock over all evaluations."""
+
+    def __init__(self, evaluator: Evaluator, emit: Emit) -> None:
+        self._evaluator = evaluator
+        self._emit = emit
+        self._room = 0
+        """Tokens that the cache can hold beside the trunk."""
+        self._reused = self._total = self._done = 0
+        self._evaluated_s = 0.0
+
+    def run(self, seams: Sequence[Seam]) -> None:
+        """Score all questions, those that leave the trunk before its end without it.
+
+        Raises:
+            CancelledError: the person stopped it.
+            EngineError: a question does not fit, or the engine could not.
+        """
+        evaluator = self._evaluator
+        questions = [_Question(number, seam) for number, seam in enumerate(seams)]
+        trunk = usual([seam.opening for seam in seams]) if seams else []
+        self._room = evaluator.size - len(trunk)
+        on = [question for question in questions if question.follows(trunk)]
+        off = [question for question in questions if not question.follows(trunk)]
+        waves = [(begin, wave) for begin, some in ((len(trunk), on), (0, off)) for wave in self._waves(some, begin)]
+        self._reused = shared(evaluator.cached, trunk)
+        self._total = len(trunk) - self._reused + sum(part.size for _, wave in waves for part in wave)
+        evaluator.reset_counted()
+        self._timed(partial(evaluator.hold, trunk), len(trunk) - self._reused)
+        for begin, wave in waves:
+            self._evaluate(begin, wave)
+
+    def timing(self) -> Timing:
+        """Tokens that were evaluated and the seconds that it took; no tokenizing, no reading of logits."""
+        return Timing(
+            depth=self._reused,
+            prompt_tokens=self._done,
+            prefill_s=self._evaluated_s if self._done else None,
+            engine_prefill_s=self._evaluator.counted_s() if self._done else None,
+        )
+
+    # -- planning
+
+    def _waves(self, questions: Sequence[_Question], trunk: int) -> Iterator[list[_Part]]:
+        """Parts to evaluate together: as many as one micro-batch, the cache and the sequences have room for."""
+        evaluator, wave = self._evaluator, list[_Part]()
+        for part in (part for question in questions for part in self._parts(question, trunk)):
+            size = sum(one.size for one in wave) + part.size
+            sequences = sum(one.sequences for one in wave) + part.sequences
+            if wave and (size > min(evaluator.micro_batch, self._room) or sequences > evaluator.branches):
+                yield wave
+                wave = []
+            wave.append(part)
+        if wave:
+            yield wave
+
+    def _parts(self, question: _Question, trunk: int) -> Iterator[_Part]:
+        """The question's options, as many at a time as there are sequences for.
+
+        Raises:
+            EngineError: it is longer than the texts that the model was trained with, or than the context.
+        """
+        evaluator, tokens = self._evaluator, question.seam.tokens
+        longest, trained = max(map(len, tokens)), evaluator.trained_size
+        if trained and longest > trained:
+            raise _too_long(question, longest, f"the model was trained with {trained:,}")
+        for first in range(0, len(tokens), evaluator.branches):
+            options = range(first, min(first + evaluator.branches, len(tokens)))
+            paths = [tuple(tokens[option][trunk:-1]) for option in options]
+            size = tree_size(paths) if evaluator.couples else sum(map(len, leaves(paths)))
+            if size > self._room:
+                needed = evaluator.size - self._room + size
+                raise _too_long(question, needed, f"the model was loaded with a context of {evaluator.size:,}")
+            yield _Part(question, options, paths, size, len(leaves(paths)))
+
+    # -- evaluating
+
+    def _evaluate(self, trunk: int, wave: Sequence[_Part]) -> None:
+        """Evaluate one wave and emit the questions that it completes."""
+        evaluator = self._evaluator
+        branches = Branches(trunk, coupled=evaluator.couples)
+        asked: dict[int, list[_Asked]] = {}
+        for part in wave:
+            question, start = part.question, part.question.seam.start
+            for option, places in zip(part.options, branches.add(part.paths), strict=True):
+                for row, token in zip(places[start - 1 - trunk :], question.seam.tokens[option][start:], strict=True):
+                    asked.setdefault(row, []).append((question, option, token))
+        evaluator.branch(branches.sequences, trunk)
+        for rows in _batches(len(branches.tokens), asked, evaluator.batch, evaluator.outputs):
+            self._timed(partial(evaluator.evaluate_branches, branches, rows, asked.keys()), len(rows))
+            self._read([asked[row] for row in rows if row in asked])
+        evaluator.unbranch(branches.sequences)
+        for part in wave:
+            part.question.left -= len(part.options)
+            if not part.question.left:
+                self._emit(part.question.scored())
+
+    def _timed(self, evaluate: Callable[[], None], tokens: int) -> None:
+        started = time.perf_counter()
+        evaluate()
+        self._evaluated_s += time.perf_counter() - started
+        self._done += tokens
+        if tokens:
+            self._emit(Prefilled(done=self._done, total=self._total, elapsed_s=self._evaluated_s))
+
+    def _read(self, asked: Sequence[Sequence[_Asked]]) -> None:
+        """Add what each row of the last batch's logits says of what is asked of it.
+
+        Raises:
+            EngineError: the model's output is not a number.
+        """
+        import numpy as np
+
+        if not asked:
+            return
+        logits = self._evaluator.logits(len(asked))
+        step = max(1, _BLOCK // logits.shape[1])
+        for first in range(0, len(asked), step):
+            block = logits[first : first + step].astype(np.float64)
+            best, top = block.argmax(axis=1), block.max(axis=1)
+            total = top + np.log(np.exp(block - top[:, None]).sum(axis=1))
+            if not np.isfinite(total).all():
+                raise damaged()
+            for row, each in enumerate(asked[first : first + step]):
+                for question, option, token in each:
+                    question.logprobs[option] += max(_IMPOSSIBLE, float(block[row, token] - total[row]))
+                    question.greedy[option] &= bool(best[row] == token)
+
+
+def _batches(count: int, asked: Collection[int], most: int, outputs: int) -> Iterator[range]:
+    """Rows in their order, cut so that none has more than `most` rows or more than `outputs` that are asked for."""
+    first = wanted = 0
+    for row in range(count):
+        if row - first == most or (row in asked and wanted == outputs):
+            yield range(first, row)
+            first, wanted = row, 0
+        wanted += row in asked
+    if first < count:
+        yield range(first, count)
+
+
+def _too_long(question: _Question, tokens: int, limit: str) -> EngineError:
+    return EngineError(
+        FailureKind.CONTEXT_FULL,
+        f"Question {question.number + 1} takes {tokens:,} tokens with its examples and options, and {limit}. "
+        "Give fewer examples, or choose another model.",
+    )
