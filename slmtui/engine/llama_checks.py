@@ -184,14 +184,6 @@ def context_failure(request: Load, context: int) -> tuple[FailureKind, str]:
     )
 
 
-def damaged() -> EngineError:
-    """What to say of a model whose logits are not numbers."""
-    return EngineError(
-        FailureKind.BAD_FILE,
-        "The model's output is not a number: its weights are damaged. Download or copy the file again.",
-    )
-
-
 def _why() -> str:
     """What llama.cpp logged as errors, fit for a message: it quotes file names and headers."""
     return text.one_line(llama_library.LOG.errors()) or "llama.cpp gave no reason"

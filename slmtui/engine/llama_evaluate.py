@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Generator, Sequence
 from typing import TYPE_CHECKING
 
 from slmtui.core.events import FailureKind, Prefilled
 from slmtui.core.openings import shared
+from slmtui.core.sampling import Sampling
 from slmtui.engine import llama_library
 from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.evaluator import CancelledError, damaged
 from slmtui.engine.llama_branches import Branches
 from slmtui.engine.llama_model import OpenModel
+from slmtui.engine.llama_sampler import sampler_chain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,12 +22,8 @@ if TYPE_CHECKING:
 _ABORTED = 2
 
 
-class CancelledError(Exception):
-    """The person stopped the request."""
-
-
 class Evaluator:
-    """The one context of an open model; `cached` are the tokens that are in it."""
+    """The one context of an open model; implements `evaluator.Evaluator`."""
 
     def __init__(self, opened: OpenModel, stop: llama_library.StopCell) -> None:
         self.bindings = opened.bindings
@@ -34,6 +33,8 @@ class Evaluator:
         self.batch = int(self.bindings.llama_n_batch(self.context))
         self.micro_batch = int(self.bindings.llama_n_ubatch(self.context))
         self.outputs = opened.outputs
+        self._sound = False
+        """Whether the model's output was looked at once."""
         self.branches = int(self.bindings.llama_n_seq_max(self.context)) - 1
         """Sequences beside the one of `cached`."""
         self.couples = not self.bindings.llama_model_is_recurrent(opened.model)
@@ -49,14 +50,14 @@ class Evaluator:
         stop.attach(self.context)
 
     def use_threads(self, threads: int | None) -> None:
-        """Evaluate with so many threads from now on; None goes back to those that the model was loaded with."""
+        """See `evaluator.Evaluator.use_threads`."""
         decode, batch = self._threads if threads is None else (threads, threads)
         self.bindings.llama_set_n_threads(self.context, decode, batch)
 
     # -- the cache
 
     def keep_prefix(self, tokens: list[int]) -> None:
-        """Keep what the cache shares with a new prompt; the last token is always evaluated for its logits."""
+        """See `evaluator.Evaluator.keep_prefix`."""
         self.shorten(min(shared(self.cached, tokens), len(tokens) - 1))
 
     def shorten(self, length: int) -> None:
@@ -101,14 +102,7 @@ class Evaluator:
     # -- evaluating
 
     def prefill(self, tokens: list[int], batch: int, emit: Emit | None, *, filling: bool = False) -> float:
-        """Evaluate the tokens in batches and return the seconds until the engine is idle again.
-
-        `filling` marks the progress as that of bringing the context to a depth.
-
-        Raises:
-            CancelledError: the person stopped it.
-            EngineError: the engine could not.
-        """
+        """See `evaluator.Evaluator.prefill`."""
         clock, total = time.perf_counter, len(tokens)
         started = clock()
         elapsed_s = 0.0
@@ -135,6 +129,46 @@ class Evaluator:
             self.cached.append(token)
         else:
             self._after(code, [token])
+
+    def sampled(self, sampling: Sampling) -> Generator[int]:
+        """See `evaluator.Evaluator.sampled`."""
+        chain = sampler_chain(self.bindings, sampling, self._words)
+        sample, context = self.bindings.llama_sampler_sample, self.context
+        room = self.size - len(self.cached)
+        try:
+            while True:
+                token = sample(chain, context, -1)
+                yield token
+                if room <= 0:
+                    return
+                room -= 1
+                self.evaluate_one(token)
+        finally:
+            self.bindings.llama_sampler_free(chain)
+
+    def stepped(self, tokens: Sequence[int]) -> Generator[None]:
+        """See `evaluator.Evaluator.stepped`."""
+        synchronize, context = self.bindings.llama_synchronize, self.context
+        for token in tokens:
+            self.evaluate_one(token)
+            synchronize(context)
+            yield
+
+    def check_logits(self) -> None:
+        """See `evaluator.Evaluator.check_logits`; every sampler draws nonsense from NaN, or aborts."""
+        import numpy as np
+
+        if self._sound:
+            return
+        pointer = self.bindings.llama_get_logits_ith(self.context, -1)
+        if not pointer:
+            raise EngineError(
+                FailureKind.UNSUPPORTED_ARCHITECTURE,
+                "This model does not say which token comes next, so it cannot continue a text. Choose another model.",
+            )
+        if np.isnan(np.ctypeslib.as_array(pointer, shape=(self._words,))).any():
+            raise damaged()
+        self._sound = True
 
     def evaluate_branches(self, branches: Branches, rows: range, wanted: Collection[int]) -> None:
         """Evaluate these rows until the engine is idle again, with the logits of those `wanted`.
@@ -191,11 +225,11 @@ class Evaluator:
     # -- the engine's own clocks
 
     def reset_counted(self) -> None:
-        """Set the engine's counters of time to zero."""
+        """See `evaluator.Evaluator.reset_counted`."""
         self.bindings.llama_perf_context_reset(self.context)
 
     def counted_s(self) -> float:
-        """Seconds that the engine itself has counted in evaluations since the reset.
+        """See `evaluator.Evaluator.counted_s`.
 
         llama.cpp keeps two counters, one of single tokens and one of longer batches, and a prompt of one token is in
         the first; the sum is what one phase took.

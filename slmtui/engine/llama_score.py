@@ -7,21 +7,17 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from slmtui.core.events import Done, FailureKind, OptionScore, Prefilled, Scored, StopReason, Timing
+from slmtui.core.events import Done, FailureKind, Prefilled, StopReason, Timing
 from slmtui.core.openings import shared, usual
 from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.evaluator import CancelledError
 from slmtui.engine.llama_branches import Branches, Path, leaves, tree_size
-from slmtui.engine.llama_checks import damaged
-from slmtui.engine.llama_evaluate import CancelledError, Evaluator
-from slmtui.engine.llama_seams import Seam, seams
-from slmtui.engine.llama_text import Vocabulary
+from slmtui.engine.llama_evaluate import Evaluator
 from slmtui.engine.protocol import Score
+from slmtui.engine.scoring import Asked, OpenQuestion, read_logits
+from slmtui.engine.seams import Seam, seams
 from slmtui.engine.template import Renderer
-
-_BLOCK = 1 << 20
-"""Logits that become 64-bit numbers at once."""
-_IMPOSSIBLE = -1e6
-"""Stands for the logarithm of 0, which JSON has no number for."""
+from slmtui.engine.vocabulary import Vocabulary
 
 
 def score(evaluator: Evaluator, vocabulary: Vocabulary, renderer: Renderer | None, request: Score, emit: Emit) -> Done:
@@ -37,39 +33,11 @@ def score(evaluator: Evaluator, vocabulary: Vocabulary, renderer: Renderer | Non
     return Done(reason=reason, timing=scoring.timing())
 
 
-class _Question:
-    """One question and what is known of its options so far."""
-
-    def __init__(self, number: int, seam: Seam) -> None:
-        self.number = number
-        self.seam = seam
-        self.left = len(seam.tokens)
-        """Options that are not evaluated yet."""
-        self.logprobs = [0.0] * self.left
-        self.greedy = [True] * self.left
-
-    def follows(self, trunk: Sequence[int]) -> bool:
-        """Whether it begins with the trunk, and something is left to be evaluated before the options."""
-        return len(trunk) < self.seam.start and all(each[: len(trunk)] == trunk for each in self.seam.tokens)
-
-    def scored(self) -> Scored:
-        """The event that tells of it."""
-        seam = self.seam
-        lengths = (len(tokens) - seam.start for tokens in seam.tokens)
-        sizes = (len(option.strip().encode("utf-8", "replace")) for option in seam.options)
-        options = map(OptionScore, self.logprobs, lengths, sizes, self.greedy)
-        return Scored(index=self.number, prompt=seam.prompt, prompt_tokens=seam.start, options=tuple(options))
-
-
-_Asked = tuple[_Question, int, int]
-"""A question, one of its options, and a token of it whose probability a row of logits gives."""
-
-
 @dataclass(frozen=True)
 class _Part:
     """Options of one question that are evaluated together."""
 
-    question: _Question
+    question: OpenQuestion
     options: Sequence[int]
     paths: Sequence[Path]
     """Of each option: its tokens after the trunk but the last, which nothing follows."""
@@ -97,7 +65,7 @@ class _Scoring:
             EngineError: a question does not fit, or the engine could not.
         """
         evaluator = self._evaluator
-        questions = [_Question(number, seam) for number, seam in enumerate(seams)]
+        questions = [OpenQuestion(number, seam) for number, seam in enumerate(seams)]
         trunk = usual([seam.opening for seam in seams]) if seams else []
         self._room = evaluator.size - len(trunk)
         on = [question for question in questions if question.follows(trunk)]
@@ -121,7 +89,7 @@ class _Scoring:
 
     # -- planning
 
-    def _waves(self, questions: Sequence[_Question], trunk: int) -> Iterator[list[_Part]]:
+    def _waves(self, questions: Sequence[OpenQuestion], trunk: int) -> Iterator[list[_Part]]:
         """Parts to evaluate together: as many as one micro-batch, the cache and the sequences have room for."""
         evaluator, wave = self._evaluator, list[_Part]()
         for part in (part for question in questions for part in self._parts(question, trunk)):
@@ -134,23 +102,21 @@ class _Scoring:
         if wave:
             yield wave
 
-    def _parts(self, question: _Question, trunk: int) -> Iterator[_Part]:
+    def _parts(self, question: OpenQuestion, trunk: int) -> Iterator[_Part]:
         """The question's options, as many at a time as there are sequences for.
 
         Raises:
             EngineError: it is longer than the texts that the model was trained with, or than the context.
         """
         evaluator, tokens = self._evaluator, question.seam.tokens
-        longest, trained = max(map(len, tokens)), evaluator.trained_size
-        if trained and longest > trained:
-            raise _too_long(question, longest, f"the model was trained with {trained:,}")
+        question.check_length(evaluator.trained_size)
         for first in range(0, len(tokens), evaluator.branches):
             options = range(first, min(first + evaluator.branches, len(tokens)))
             paths = [tuple(tokens[option][trunk:-1]) for option in options]
             size = tree_size(paths) if evaluator.couples else sum(map(len, leaves(paths)))
             if size > self._room:
                 needed = evaluator.size - self._room + size
-                raise _too_long(question, needed, f"the model was loaded with a context of {evaluator.size:,}")
+                raise question.too_long(needed, f"the model was loaded with a context of {evaluator.size:,}")
             yield _Part(question, options, paths, size, len(leaves(paths)))
 
     # -- evaluating
@@ -159,7 +125,7 @@ class _Scoring:
         """Evaluate one wave and emit the questions that it completes."""
         evaluator = self._evaluator
         branches = Branches(trunk, coupled=evaluator.couples)
-        asked: dict[int, list[_Asked]] = {}
+        asked: dict[int, list[Asked]] = {}
         for part in wave:
             question, start = part.question, part.question.seam.start
             for option, places in zip(part.options, branches.add(part.paths), strict=True):
@@ -168,7 +134,8 @@ class _Scoring:
         evaluator.branch(branches.sequences, trunk)
         for rows in _batches(len(branches.tokens), asked, evaluator.batch, evaluator.outputs):
             self._timed(partial(evaluator.evaluate_branches, branches, rows, asked.keys()), len(rows))
-            self._read([asked[row] for row in rows if row in asked])
+            if wanted := [asked[row] for row in rows if row in asked]:
+                read_logits(evaluator.logits(len(wanted)), wanted)
         evaluator.unbranch(branches.sequences)
         for part in wave:
             part.question.left -= len(part.options)
@@ -183,29 +150,6 @@ class _Scoring:
         if tokens:
             self._emit(Prefilled(done=self._done, total=self._total, elapsed_s=self._evaluated_s))
 
-    def _read(self, asked: Sequence[Sequence[_Asked]]) -> None:
-        """Add what each row of the last batch's logits says of what is asked of it.
-
-        Raises:
-            EngineError: the model's output is not a number.
-        """
-        import numpy as np
-
-        if not asked:
-            return
-        logits = self._evaluator.logits(len(asked))
-        step = max(1, _BLOCK // logits.shape[1])
-        for first in range(0, len(asked), step):
-            block = logits[first : first + step].astype(np.float64)
-            best, top = block.argmax(axis=1), block.max(axis=1)
-            total = top + np.log(np.exp(block - top[:, None]).sum(axis=1))
-            if not np.isfinite(total).all():
-                raise damaged()
-            for row, each in enumerate(asked[first : first + step]):
-                for question, option, token in each:
-                    question.logprobs[option] += max(_IMPOSSIBLE, float(block[row, token] - total[row]))
-                    question.greedy[option] &= bool(best[row] == token)
-
 
 def _batches(count: int, asked: Collection[int], most: int, outputs: int) -> Iterator[range]:
     """Rows in their order, cut so that none has more than `most` rows or more than `outputs` that are asked for."""
@@ -217,11 +161,3 @@ def _batches(count: int, asked: Collection[int], most: int, outputs: int) -> Ite
         wanted += row in asked
     if first < count:
         yield range(first, count)
-
-
-def _too_long(question: _Question, tokens: int, limit: str) -> EngineError:
-    return EngineError(
-        FailureKind.CONTEXT_FULL,
-        f"Question {question.number + 1} takes {tokens:,} tokens with its examples and options, and {limit}. "
-        "Give fewer examples, or choose another model.",
-    )

@@ -1,26 +1,19 @@
-"""Text to token ids and back with llama.cpp's vocabulary, and conversations to token ids."""
+"""Text to token ids and back with llama.cpp's vocabulary."""
 
 from __future__ import annotations
 
 import ctypes
-import random
-from collections.abc import Sequence
 from typing import Any
 
-from slmtui.core.chat import Message
-from slmtui.core.events import FailureKind
 from slmtui.engine import llama_library
-from slmtui.engine.backends import EngineError
-from slmtui.engine.template import Rendered, Renderer, TemplateError
+from slmtui.engine import vocabulary as engine_vocabulary
 
 _UNKNOWN, _CONTROL, _USER_DEFINED = 1 << 0, 1 << 3, 1 << 4
 """Bits of `enum llama_token_attr` (llama.h)."""
-_DRAWS = 100
-"""How often to look for an ordinary token before any will do; a file may say that none is."""
 
 
-class Vocabulary:
-    """Tokenizer of one open model."""
+class Vocabulary(engine_vocabulary.Vocabulary):
+    """llama.cpp's tokenizer of one open model."""
 
     def __init__(self, vocabulary: Any) -> None:
         self._bindings = llama_library.load()
@@ -79,82 +72,3 @@ class Vocabulary:
         """The end-of-sequence token."""
         token = int(self._bindings.llama_vocab_eos(self._vocabulary))
         return token if token >= 0 else None
-
-    def with_bos(self, tokens: list[int]) -> list[int]:
-        """Put the beginning-of-sequence token in front where the model wants one and none is there."""
-        if not self.adds_bos or self.bos is None or tokens[:1] == [self.bos]:
-            return tokens
-        return [self.bos, *tokens]
-
-
-def prompt_tokens(vocabulary: Vocabulary, text: str) -> list[int]:
-    """Token ids of a raw prompt, in which control tokens may be written out; none for a prompt of nothing."""
-    return vocabulary.with_bos(vocabulary.tokens(text, special=True))
-
-
-def conversation_tokens(
-    vocabulary: Vocabulary, renderer: Renderer | None, messages: Sequence[Message]
-) -> tuple[str, list[int]]:
-    """Rendered prompt and token ids of a conversation, with the opening of the model's answer.
-
-    The whole text is tokenized at once, as every other program does it, unless a message contains the text of a
-    control token: then its contents are tokenized apart, so that `<|im_end|>` in a message stays text.
-
-    Raises:
-        EngineError: no template, or one that refuses, or one that hides where contents are.
-    """
-    if renderer is None:
-        raise EngineError(
-            FailureKind.BAD_REQUEST,
-            "This file has no chat template, so it cannot hold a conversation. It can continue a text: use --raw.",
-        )
-    try:
-        rendered = renderer.render(messages)
-    except TemplateError as error:
-        raise EngineError(
-            FailureKind.BAD_REQUEST,
-            f"The chat template of this model fails on this conversation: {error}. "
-            "Remove the system prompt if there is one, or use the model with a raw prompt.",
-        ) from None
-    return rendered.text, vocabulary.with_bos(_separated(vocabulary, rendered, messages))
-
-
-def _separated(vocabulary: Vocabulary, rendered: Rendered, messages: Sequence[Message]) -> list[int]:
-    whole = vocabulary.tokens(rendered.text, special=True)
-    if rendered.pieces is None:
-        for message in messages:
-            if any(vocabulary.is_control(token) for token in vocabulary.tokens(message.content, special=True)):
-                raise EngineError(
-                    FailureKind.BAD_REQUEST,
-                    f"A message of the {message.role} contains control tokens of this model, and its chat template "
-                    "rewrites messages, so they cannot be told apart. Remove them from the message.",
-                )
-        return whole
-    literals = [piece for piece, foreign in rendered.pieces if not foreign]
-    controls = [token for piece in literals for token in vocabulary.tokens(piece, special=True)]
-    if list(filter(vocabulary.is_control, controls)) == list(filter(vocabulary.is_control, whole)):
-        return whole
-    return [token for piece, foreign in rendered.pieces for token in vocabulary.tokens(piece, special=not foreign)]
-
-
-class TokenSource:
-    """Ordinary token ids of a vocabulary, drawn by a seed: the same ids for the same seed and model."""
-
-    def __init__(self, vocabulary: Vocabulary, seed: int) -> None:
-        self._random = random.Random(seed)
-        self._vocabulary = vocabulary
-
-    def tokens(self, count: int, *, first: bool) -> list[int]:
-        """`count` ids; those that begin a context begin with BOS where the model wants one."""
-        drawn = [self._draw() for _ in range(count)]
-        if first and drawn and self._vocabulary.adds_bos and self._vocabulary.bos is not None:
-            drawn[0] = self._vocabulary.bos
-        return drawn
-
-    def _draw(self) -> int:
-        token = 0
-        for _ in range(_DRAWS):
-            token = self._random.randrange(self._vocabulary.size)
-            if self._vocabulary.is_ordinary(token):
-                break
-        return token

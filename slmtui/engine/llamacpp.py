@@ -6,25 +6,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from slmtui.core.events import Done, FailureKind, Inspected, Loaded, Loading, Prompted, StopReason
+from slmtui.core.events import Done, FailureKind, Inspected, Loaded, Loading, StopReason
 from slmtui.core.offload import FIT
-from slmtui.core.sampling import Sampling, SamplingError, checked
-from slmtui.core.stopping import StopMatcher
 from slmtui.engine import llama_library
-from slmtui.engine.answer import AnswerWriter, Preceded
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import page_cache_state, read_ahead
-from slmtui.engine.llama_checks import check_budget, check_request, damaged
+from slmtui.engine.generating import generate
+from slmtui.engine.llama_checks import check_budget, check_request
 from slmtui.engine.llama_devices import chosen
-from slmtui.engine.llama_evaluate import CancelledError, Evaluator
-from slmtui.engine.llama_measure import measure
+from slmtui.engine.llama_evaluate import Evaluator
 from slmtui.engine.llama_model import LoadCancelledError, OpenModel, dry_run, open_model
 from slmtui.engine.llama_offload import check_video_memory, fewer, fitted, video_memory
-from slmtui.engine.llama_sampler import sampler_chain
 from slmtui.engine.llama_score import score
-from slmtui.engine.llama_text import Vocabulary, conversation_tokens, prompt_tokens
+from slmtui.engine.llama_text import Vocabulary
+from slmtui.engine.measuring import measure
 from slmtui.engine.meter import Battery, Meter, find_meter
 from slmtui.engine.nvml import Gpus, open_gpus
 from slmtui.engine.protocol import Generate, Load, Measure, Score
@@ -44,8 +39,6 @@ class LlamaCpp:
         self._evaluator: Evaluator | None = None
         self._vocabulary: Vocabulary | None = None
         self._renderer: Renderer | None = None
-        self._sound = False
-        """Whether the open model's output was looked at once."""
         self._gpus: Gpus | None = None
         self._meter: Meter | None = None
         self._stop = llama_library.StopCell(self._bindings)
@@ -121,7 +114,6 @@ class LlamaCpp:
             self._open.close()
             self._open = None
         self._evaluator = self._gpus = self._meter = None
-        self._sound = False
 
     # -- cancelling
 
@@ -133,92 +125,18 @@ class LlamaCpp:
         """Forget an earlier cancel."""
         self._stop.clear()
 
-    # -- generating
+    # -- requests
 
     def generate(self, request: Generate, emit: Emit, accepted_s: float) -> Done:
         """See `backends.Backend.generate`."""
         evaluator, vocabulary = self._ready()
-        try:
-            sampling = checked(request.sampling)
-        except SamplingError as error:
-            raise EngineError(FailureKind.BAD_REQUEST, f"Sampling: {error}.") from None
-        if request.prompt is not None:
-            text, tokens = request.prompt, prompt_tokens(vocabulary, request.prompt)
-        else:
-            text, tokens = conversation_tokens(vocabulary, self._renderer, request.messages)
-        _check_prompt(tokens, evaluator.size)
-        evaluator.use_threads(request.threads)
-        evaluator.keep_prefix(tokens)
-        cached = len(evaluator.cached)
-        tell = Preceded(emit, Prompted(text=text, tokens=len(tokens), cached_tokens=cached, seed=sampling.seed))
-        writer = AnswerWriter(tell.emit, accepted_s, StopMatcher(request.stop), request.emit_every_s)
-        prefill_s = prefill_counted_s = None
-        evaluator.reset_counted()
-        try:
-            prefill_s = evaluator.prefill(tokens[cached:], evaluator.micro_batch, tell.emit)
-            prefill_counted_s = evaluator.counted_s()
-            reason = self._decode(sampling, writer, ignore_end=request.ignore_end)
-        except CancelledError:
-            reason = StopReason.CANCELLED
-        tell.release()
-        writer.finish()
-        timing = writer.timing(cached, len(tokens) - cached, prefill_s)
-        if prefill_counted_s is not None:
-            decode_counted_s = evaluator.counted_s() - prefill_counted_s if timing.decode_steps else None
-            timing = replace(timing, engine_prefill_s=prefill_counted_s, engine_decode_s=decode_counted_s)
-        return Done(reason=reason, timing=timing)
-
-    def _decode(self, sampling: Sampling, writer: AnswerWriter, *, ignore_end: bool) -> StopReason:
-        """Sample and evaluate token by token until something ends the answer."""
-        evaluator, vocabulary = self._ready()
-        bindings, context = evaluator.bindings, evaluator.context
-        if not self._sound:
-            self._check_logits()
-        chain = sampler_chain(bindings, sampling, vocabulary.size)
-        room = evaluator.size - len(evaluator.cached)
-        sample, ends, piece = bindings.llama_sampler_sample, vocabulary.ends, vocabulary.piece
-        try:
-            while True:
-                token = sample(chain, context, -1)
-                if not ignore_end and ends(token):
-                    writer.end_token()
-                    return StopReason.END
-                writer.token(piece(token))
-                if writer.stopped:
-                    return StopReason.STOP_STRING
-                if writer.count >= sampling.max_tokens:
-                    return StopReason.LIMIT
-                if room <= 0:
-                    return StopReason.CONTEXT_FULL
-                room -= 1
-                evaluator.evaluate_one(token)
-        finally:
-            bindings.llama_sampler_free(chain)
-
-    def _check_logits(self) -> None:
-        """Damaged weights give NaN, from which every sampler draws nonsense or aborts."""
-        import numpy as np
-
-        evaluator, vocabulary = self._ready()
-        pointer = evaluator.bindings.llama_get_logits_ith(evaluator.context, -1)
-        if not pointer:
-            raise EngineError(
-                FailureKind.UNSUPPORTED_ARCHITECTURE,
-                "This model does not say which token comes next, so it cannot continue a text. Choose another model.",
-            )
-        if np.isnan(np.ctypeslib.as_array(pointer, shape=(vocabulary.size,))).any():
-            raise damaged()
-        self._sound = True
-
-    # -- measuring
+        return generate(evaluator, vocabulary, self._renderer, request, emit, accepted_s)
 
     def measure(self, request: Measure, emit: Emit) -> Done:
         """See `backends.Backend.measure`."""
         evaluator, vocabulary = self._ready()
         evaluator.use_threads(None)
         return measure(evaluator, vocabulary, self._meter, request, emit)
-
-    # -- scoring
 
     def score(self, request: Score, emit: Emit) -> Done:
         """See `backends.Backend.score`."""
@@ -265,22 +183,6 @@ def _counted(request: Load) -> tuple[int, ...]:
     counts = tuple(len(vocabulary.tokens(text, special=True)) for text in request.texts)
     opened.close()
     return counts
-
-
-def _check_prompt(tokens: list[int], size: int) -> None:
-    """Refuse a prompt of nothing, and one that leaves a context of `size` tokens no room for an answer.
-
-    Raises:
-        EngineError: says what to do.
-    """
-    if not tokens:
-        raise EngineError(FailureKind.BAD_REQUEST, "The prompt is empty; write something.")
-    if len(tokens) >= size:
-        raise EngineError(
-            FailureKind.CONTEXT_FULL,
-            f"The prompt has {len(tokens):,} tokens and the context holds {size:,}, the answer included. "
-            "Shorten the conversation, or load the model with a larger context.",
-        )
 
 
 def _fits(path: Path, budget_bytes: int | None) -> bool:

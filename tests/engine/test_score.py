@@ -19,7 +19,8 @@ from slmtui.engine.llama_evaluate import Evaluator
 from slmtui.engine.llama_library import StopCell
 from slmtui.engine.llama_model import OpenModel, open_model
 from slmtui.engine.llama_score import score
-from slmtui.engine.llama_text import Vocabulary, prompt_tokens
+from slmtui.engine.llama_text import Vocabulary
+from slmtui.engine.prompts import prompt_tokens
 from slmtui.engine.protocol import Load, Question, Score
 from tests.engine.architectures import gemma3, lfm2, mamba, qwen3, shuffled
 from tests.engine.conftest import Build

@@ -10,9 +10,11 @@ import pytest
 from slmtui.core.chat import Message
 from slmtui.engine.backends import EngineError
 from slmtui.engine.llama_model import open_model
-from slmtui.engine.llama_text import TokenSource, Vocabulary, conversation_tokens, prompt_tokens
+from slmtui.engine.llama_text import Vocabulary
+from slmtui.engine.prompts import conversation_tokens, prompt_tokens
 from slmtui.engine.protocol import Load
 from slmtui.engine.template import Renderer
+from slmtui.engine.vocabulary import TokenSource
 from tests.engine.conftest import Build
 from tests.engine.gguf_files import Gguf
 from tests.engine.support import F16, STORY

@@ -55,14 +55,15 @@ def weights(tensors: dict[str, mx.array], heads: int, kv_heads: int, form: str) 
     """All tensors under their new names, in the numbers of `form`."""
     found: dict[str, mx.array] = {}
     for name, tensor in tensors.items():
-        if "attn_q." in name or "attn_k." in name:
-            tensor = in_halves(tensor, heads if "attn_q." in name else kv_heads)
-        tensor, new = tensor.astype(TYPES[form]), hub_name(name)
-        if tensor.ndim == 1 or not form.endswith("bit"):
-            found[new] = tensor
+        paired = heads if "attn_q." in name else kv_heads if "attn_k." in name else None
+        array = (tensor if paired is None else in_halves(tensor, paired)).astype(TYPES[form])
+        new = hub_name(name)
+        if array.ndim == 1 or not form.endswith("bit"):
+            found[new] = array
             continue
-        parts = mx.quantize(tensor, group_size=GROUP, bits=int(form.removesuffix("bit")))
-        found |= {new.replace("weight", part): array for part, array in zip(("weight", "scales", "biases"), parts)}
+        weight, scales, biases = mx.quantize(array, group_size=GROUP, bits=int(form.removesuffix("bit")))
+        stem = new.removesuffix("weight")
+        found |= {new: weight, f"{stem}scales": scales, f"{stem}biases": biases}
     return found
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from slmtui.core.events import FailureKind
 from slmtui.core.openings import shared, usual
 from slmtui.engine.backends import EngineError
-from slmtui.engine.llama_text import Vocabulary, conversation_tokens
+from slmtui.engine.prompts import conversation_tokens
 from slmtui.engine.protocol import Question
 from slmtui.engine.template import Renderer
+from slmtui.engine.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,18 @@
-"""Repetitions of a benchmark in llama.cpp: batches, tokens and synchronization are those of llama-bench."""
+"""Repetitions of a benchmark in any engine: batches, tokens and synchronization are those of llama-bench."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import closing
 
 from slmtui.core.events import Done, Energy, FailureKind, Repeated, StopReason, Timing, Tokens
 from slmtui.core.sampling import Sampling
 from slmtui.engine.backends import Emit, EngineError
-from slmtui.engine.llama_evaluate import CancelledError, Evaluator
-from slmtui.engine.llama_sampler import sampler_chain
-from slmtui.engine.llama_text import TokenSource, Vocabulary
+from slmtui.engine.evaluator import CancelledError, Evaluator
 from slmtui.engine.meter import Meter
 from slmtui.engine.protocol import Measure
+from slmtui.engine.vocabulary import TokenSource, Vocabulary
 
 _EMIT_EVERY_S = 0.25
 
@@ -99,29 +100,24 @@ class _Repetition:
 
     def _first_token(self, started: float) -> float:
         """Seconds from submitting the prompt to the first token's text, as a greedy chat would have it."""
-        bindings, context = self._evaluator.bindings, self._evaluator.context
-        chain = sampler_chain(bindings, Sampling(temperature=0), self._vocabulary.size)
-        self._vocabulary.piece(bindings.llama_sampler_sample(chain, context, -1))
-        elapsed = time.perf_counter() - started
-        bindings.llama_sampler_free(chain)
-        return elapsed
+        with closing(self._evaluator.sampled(Sampling(temperature=0))) as tokens:
+            self._vocabulary.piece(next(tokens))
+            return time.perf_counter() - started
 
-    def _decode(self, tokens: list[int]) -> tuple[list[float], float]:
+    def _decode(self, tokens: Sequence[int]) -> tuple[list[float], float]:
         """Evaluate single tokens, one timestamp each; nothing is sampled and little is said meanwhile."""
-        evaluate, synchronize = self._evaluator.evaluate_one, self._evaluator.bindings.llama_synchronize
-        clock, context, accepted = time.perf_counter, self._evaluator.context, self._accepted
+        clock, accepted = time.perf_counter, self._accepted
         at: list[float] = []
         said = 0
-        started = last_said = clock()
-        for token in tokens:
-            evaluate(token)
-            synchronize(context)
-            now = clock()
-            at.append(now - accepted)
-            if now - last_said >= _EMIT_EVERY_S:
-                self._emit(Tokens(text="", count=len(at) - said, at_s=tuple(at[said:])))
-                said, last_said = len(at), now
-        return at, clock() - started
+        with closing(self._evaluator.stepped(tokens)) as steps:
+            started = last_said = clock()
+            for _ in steps:
+                now = clock()
+                at.append(now - accepted)
+                if now - last_said >= _EMIT_EVERY_S:
+                    self._emit(Tokens(text="", count=len(at) - said, at_s=tuple(at[said:])))
+                    said, last_said = len(at), now
+            return at, clock() - started
 
     # -- what else counts a phase
 
@@ -130,7 +126,7 @@ class _Repetition:
             self._meter.start()
         self._evaluator.reset_counted()
 
-    def _end(self) -> tuple[float, float | None]:
+    def _end(self) -> tuple[float | None, float | None]:
         """Seconds by the engine's counters and joules by the meter since the phase began."""
         counted_s = self._evaluator.counted_s()
         return counted_s, self._meter.joules() if self._meter is not None else None
