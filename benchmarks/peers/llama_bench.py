@@ -110,17 +110,31 @@ class LlamaBench:
         Raises:
             SystemExit: it failed; shows the end of its output.
         """
+        found = await self._run(shape, repetitions)
+        assert list(found) == [shape], f"llama-bench measured {[one.label for one in found]} instead of {shape.label}"
+        return found[shape]
+
+    async def both(self, prompt: int, generated: int, repetitions: int) -> dict[Shape, list[float]]:
+        """The same of a prompt and of an answer, each from depth 0, in one process that loads the model once.
+
+        Raises:
+            SystemExit: it failed; shows the end of its output.
+        """
+        return await self._run(Shape(prompt, generated, 0), repetitions)
+
+    async def _run(self, lengths: Shape, repetitions: int) -> dict[Shape, list[float]]:
         process = await asyncio.create_subprocess_exec(
-            self._program, *self._arguments(shape, repetitions),
+            self._program, *self._arguments(lengths, repetitions),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         said, complaint = await process.communicate()
         if process.returncode:
             raise SystemExit(f"llama-bench ended with code {process.returncode}:\n{_tail(complaint.decode())}")
-        read = json.loads(said)
-        measured = Shape(read["n_prompt"], read["n_gen"], read["n_depth"])
-        assert measured == shape, f"llama-bench measured {measured.label} instead of {shape.label}"
-        return [float(speed) for speed in read["samples_ts"]]
+        rows = [json.loads(line) for line in said.splitlines()]
+        return {
+            Shape(row["n_prompt"], row["n_gen"], row["n_depth"]): [float(speed) for speed in row["samples_ts"]]
+            for row in rows
+        }
 
     def _arguments(self, shape: Shape, repetitions: int) -> list[str]:
         settings = self._settings
@@ -136,12 +150,15 @@ class LlamaBench:
             "--cache-type-k", "f16",
             "--cache-type-v", "f16",
             "--flash-attn", settings.flash_attention,
-            "--n-gpu-layers", "0",
-            "--device", "none",
-            "--no-kv-offload", "1",
-            "--no-op-offload", "1",
+            *self._placed(),
             "--output", "jsonl",
         ]  # fmt: skip
+
+    def _placed(self) -> list[str]:
+        """All on one GPU, or nothing on any."""
+        if self._settings.device is not None:
+            return ["--n-gpu-layers", "999", "--device", self._settings.device]
+        return ["--n-gpu-layers", "0", "--device", "none", "--no-kv-offload", "1", "--no-op-offload", "1"]
 
 
 def _compiler_environment() -> dict[str, str]:

@@ -35,6 +35,8 @@ class Settings(NamedTuple):
     micro_batch: int = 512
     flash_attention: str = "on"
     """"on" or "off"; "auto" would leave it to each side."""
+    device: str | None = None
+    """One GPU by llama.cpp's name ("CUDA0"), which takes all layers; None for the processor."""
 
 
 SURE = 0.95

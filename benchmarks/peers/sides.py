@@ -76,6 +76,8 @@ class Worker:
             batch=settings.batch,
             micro_batch=settings.micro_batch,
             flash_attention=settings.flash_attention,
+            device=settings.device or "cpu",
+            gpu_layers=-1 if settings.device else 0,
         )
         ending = (await self._all(request))[-1]
         assert isinstance(ending, Loaded), ending
@@ -85,6 +87,10 @@ class Worker:
         """See `Side.speeds`; the context is as large as llama-bench's."""
         if self._context != shape.context:
             await self.load(shape.context)
+        return await self.measured(shape, repetitions)
+
+    async def measured(self, shape: Shape, repetitions: int) -> list[float]:
+        """The same in the context that is there."""
         request = Measure(
             prompt_tokens=shape.prompt,
             generated_tokens=shape.generated,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from slmtui import __version__
-from slmtui.cli.bench_flags import add_flags
+from slmtui.cli.bench_flags import add_flags, layer_wish
 
 DONE, FAILED, USAGE, SLOWER, INTERRUPTED = 0, 1, 2, 3, 130
 DIFF = "sessions diff"
@@ -123,7 +123,9 @@ def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(commands, DIFF, "diff:diff_sessions", "Compare session B with session A, or two models of one.")
+    parser = _add(
+        commands, DIFF, "diff:diff_sessions", "Compare session B with session A, or two models or devices of one."
+    )
     parser.epilog = (
         "Exit codes: 0 no regression is shown; 3 a benchmark's speed or first token is shown to be slower by more "
         "than the tolerance (its whole 95 % interval lies beyond it); 1 a session is not found, or they have nothing "
@@ -132,6 +134,9 @@ def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("a", metavar="A", help="id of a session, its beginning, its name, or `latest`")
     parser.add_argument("b", metavar="B", nargs="?", help="the session to compare with A")
     parser.add_argument("--models", nargs=2, metavar=("M1", "M2"), help="compare M2 (of B, or else of A) with M1 of A")
+    parser.add_argument(
+        "--devices", nargs=2, metavar=("D1", "D2"), help="compare cells on D2 with those on D1: cpu gpu"
+    )
     parser.add_argument("--tolerance", metavar="SHARE", help="what a regression exceeds: 5%% (default) or 0.05")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -169,6 +174,10 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--threads", type=int, metavar="THREADS", help="threads; default: physical cores")
     parser.add_argument("-c", "--context", type=int, metavar="TOKENS", help="tokens of context")
+    parser.add_argument("-dev", "--device", metavar="DEVICE", help="cpu, gpu, cuda:0 …; default: the GPU where usable")
+    parser.add_argument(
+        "-ngl", "--n-gpu-layers", type=layer_wish, metavar="N|all|fit", help="layers on the GPU; default: all"
+    )
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 
 from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.cli.bench_flags import changes_of
-from slmtui.cli.bench_words import outlook_line, outlook_lines, plan_line, selfcheck_rows, step_words
+from slmtui.cli.bench_words import beside_rows, outlook_line, outlook_lines, plan_line, selfcheck_rows, step_words
 from slmtui.cli.terminal import (
     CommandError,
     portable_json,
@@ -21,6 +21,7 @@ from slmtui.cli.terminal import (
     show,
     with_services,
 )
+from slmtui.core.devices import beside, sentence
 from slmtui.core.plan import Grid, Plan, PlanError
 from slmtui.core.presets import PRESETS
 from slmtui.core.results import CellResult, cell_results
@@ -72,6 +73,9 @@ async def run_plan(services: Services, plan: Plan, output: str, *, selfcheck: bo
         if selfcheck and results:
             say("Our times beside the engine's own counters, the median difference of each cell:")
             (print_table if output == "md" else say_table)(selfcheck_rows(plan, results))
+        for each in beside(results):
+            (show if output == "md" else say)(f"\n{sentence(each)}:")
+            (print_table if output == "md" else say_table)(beside_rows(each, plan))
     if any(result.noisy for result in results):
         say("Some cells are noisy (spread over 20 % of the median): close other programs and run them again.")
     return FAILED if failed or not results else DONE

@@ -136,6 +136,18 @@ def layers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is neither all, fit nor a list of numbers") from None
 
 
+def layer_wish(text: str) -> int:
+    """`12`, `all` or `fit` as a wish.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return layers_of(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither all, fit nor a number") from None
+
+
 def split_modes(text: str) -> tuple[str, ...]:
     """`layer,row`.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slmtui.core import text
+from slmtui.core import diff_words, text
+from slmtui.core.devices import Beside
+from slmtui.core.diff import CellDiff
 from slmtui.core.plan import Cell, Plan, Unfinished, setup_words
 from slmtui.core.results import CellResult
 from slmtui.core.selfcheck import differences
@@ -69,6 +71,27 @@ def selfcheck_rows(plan: Plan, results: Sequence[CellResult]) -> list[dict[str, 
         for each in differences(results)
         if (cell := cells.get(each.result.cell)) is not None
     ]
+
+
+def beside_rows(each: Beside, plan: Plan) -> list[dict[str, str]]:
+    """The speeds of two places with their ratio, one row a phase."""
+    differing = plan.varying - {"device", "gpu_layers", "split_mode", "tensor_split"}
+    return [
+        {
+            "model": text.one_line(cell.a.first.name),
+            "test": " · ".join((diff_words.what(cell, finding.phase), *_setup(plan, cell, differing))),
+            each.a: text.rate(finding.a.median),
+            each.b: text.rate(finding.b.median),
+            "ratio": text.ratio(finding.ratio.value),
+            "95 % interval": diff_words.interval(finding),
+        }
+        for cell, finding in each.findings
+    ]
+
+
+def _setup(plan: Plan, cell: CellDiff, names: frozenset[str]) -> tuple[str, ...]:
+    planned = next((one for one in plan.cells if one.key == cell.a.first.cell), None)
+    return setup_words(planned.setup, names) if planned else ()
 
 
 def _name(plan: Plan, cell: Cell) -> str:

@@ -13,6 +13,7 @@ from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.cli.terminal import CommandError, UsageError, print_json, progress, say, show, with_services
 from slmtui.core import text
 from slmtui.core.events import AnyEvent, Done, Failed, Loading, Prefilled, Tokens
+from slmtui.core.places import memory_words
 from slmtui.core.sampling import Sampling, SamplingError, checked
 from slmtui.lab.loaded import LoadedModel, LoadOptions
 from slmtui.lab.services import Services
@@ -54,7 +55,12 @@ class _Conversation:
         """Load, ask, print; returns the exit code."""
         sampling = self._sampling()
         models = [self._services.find(spec) for spec in self._options.models]
-        options = LoadOptions(context=self._options.context, threads=self._options.threads)
+        options = LoadOptions(
+            context=self._options.context,
+            threads=self._options.threads,
+            device=self._options.device,
+            gpu_layers=self._options.n_gpu_layers,
+        )
         seats = [await self._seat(LoadedModel(self._services, model, options)) for model in models]
         order: Order = "together" if self._options.together else "in turn"
         shown: Seat | None = None
@@ -108,14 +114,14 @@ class _Conversation:
         if isinstance(ending, Failed):
             say(f"slmtui: {name}: {ending.message}")
             return
-        timing, memory = ending.timing, seat.loaded.process_memory
+        timing = ending.timing
         if timing is None:
             return
         say(
             f"{name}: prefill {text.rate(timing.prefill_tps)} tok/s ({timing.prompt_tokens} tokens) · "
             f"first token {text.duration(timing.ttft_s)} · decode {text.rate(timing.decode_tps)} tok/s "
             f"({timing.generated_tokens} tokens, {ending.reason.value}) · "
-            f"memory {text.memory(memory.charged_bytes if memory else None)}"
+            f"memory {memory_words(seat.loaded.process_memory, seat.loaded.memory)}"
         )
 
     def _finish(self, seats: list[Seat]) -> int:

@@ -34,12 +34,17 @@ def diff_sessions(options: argparse.Namespace) -> int:
 
 
 async def _sides(services: Services, options: argparse.Namespace) -> tuple[Side, Side]:
-    models = options.models or (None, None)
-    if options.b is None and options.models is None:
-        raise UsageError("sessions diff needs two sessions, or --models M1 M2 to compare two models of one")
+    models, devices = options.models or (None, None), options.devices or (None, None)
+    if options.b is None and options.models is None and options.devices is None:
+        raise UsageError(
+            "sessions diff needs two sessions, or --models M1 M2 or --devices D1 D2 to compare two of one session"
+        )
     first = await find_session(services, options.a)
     second = first if options.b is None else await find_session(services, options.b)
-    return Side(session=first, model=models[0]), Side(session=second, model=models[1])
+    return (
+        Side(session=first, model=models[0], device=devices[0]),
+        Side(session=second, model=models[1], device=devices[1]),
+    )
 
 
 def _tolerance(given: str | None) -> float:
@@ -79,6 +84,7 @@ def _side_words(side: Side) -> str:
         text.one_line(session.name),
         f"{session.started_at[:16].replace('T', ' ')} UTC",
         text.one_line(side.model or ""),
+        text.one_line(side.device or ""),
     )
     return " · ".join(filter(None, words))
 
@@ -115,7 +121,13 @@ def _document(found: SessionDiff) -> dict[str, Any]:
 
 def _side_document(side: Side) -> dict[str, Any]:
     session = side.session
-    return {"session": session.id, "name": session.name, "started_at": session.started_at, "model": side.model}
+    return {
+        "session": session.id,
+        "name": session.name,
+        "started_at": session.started_at,
+        "model": side.model,
+        "device": side.device,
+    }
 
 
 def _cell_document(cell: CellDiff) -> dict[str, Any]:

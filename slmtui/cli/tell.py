@@ -14,6 +14,7 @@ from slmtui.core.catalog import LocalModel
 from slmtui.core.ceiling import describe as describe_ceiling
 from slmtui.core.machine_rows import describe
 from slmtui.core.measurement import Session
+from slmtui.core.places import on_gpus
 from slmtui.core.results import CellResult, cell_results
 from slmtui.lab import ceiling, checkup
 from slmtui.lab.export import ExportError
@@ -158,6 +159,7 @@ def _cell_row(result: CellResult) -> dict[str, str]:
         "decode tok/s": text.rate(decode.median if decode else None),
         "first token": text.duration(ttft.median if ttft else None),
         "memory": text.memory(result.process_bytes),
+        "on GPUs": text.memory(on_gpus(result.measurements[-1].process_memory, result.engine_memory)),
         "": _remarks(result),
     }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from slmtui.core import text
-from slmtui.core.events import ModelFacts, total_bytes
+from slmtui.core.events import MAIN_MEMORY, ModelFacts, total_bytes
 
 if TYPE_CHECKING:
     from slmtui.core.measurement import Measurement
@@ -137,7 +137,7 @@ def _threads(ceiling: Ceiling) -> str:
 
 def _ceiling(measurement: Measurement) -> Ceiling | None:
     """The ceiling that holds for this measurement; None when it is doubtful or a GPU had a part in the work."""
-    on_gpu = measurement.facts.gpu_layers or any(part.device != "CPU" for part in measurement.engine_memory)
+    on_gpu = measurement.facts.gpu_layers or any(part.device != MAIN_MEMORY for part in measurement.engine_memory)
     ceiling = measurement.ceiling
     return None if on_gpu or ceiling is None or ceiling.disturbed else ceiling
 

@@ -34,6 +34,8 @@ _MATCHED = (
     "other",
 )
 """The settings that make cells the same; a setting that one side does not tell is no difference."""
+_PLACING = frozenset({"device", "gpu_layers", "split_mode", "tensor_split"})
+"""Those that say where a model runs."""
 
 
 class DiffError(ValueError):
@@ -185,8 +187,11 @@ def compare(
     tolerance: float = TOLERANCE_FRAC,
     *,
     across_models: bool = False,
+    across_devices: bool = False,
 ) -> Comparison:
     """Compare B with A, cell by cell: same model (unless `across_models`), kind, shape and settings.
+
+    With `across_devices` the settings that say where a model runs do not count.
 
     `tolerance` is a share: at 0.05 a regression is a speed whose whole interval lies under 0.95 times the old one,
     or a time to first token whose whole interval lies over 1.05 times the old one. Where a cell has one phase only,
@@ -194,7 +199,8 @@ def compare(
     """
     if any(one.prompt_tokens == 0 or one.decode_steps == 0 for one in (*a, *b) if one.kind == "bench"):
         a, b = by_phase(a), by_phase(b)
-    here, there = _parts(a, across_models=across_models), _parts(b, across_models=across_models)
+    told = [name for name in _MATCHED if not (across_devices and name in _PLACING)]
+    here, there = (_parts(side, told, across_models=across_models) for side in (a, b))
     pairs = _pairs(here, there)
     cells = tuple(
         CellDiff(a=here[one], b=there[other], findings=tuple(_findings(here[one], there[other], tolerance)))
@@ -244,14 +250,15 @@ class _Key(msgspec.Struct, frozen=True):
     settings: tuple[str | int | bool | None, ...]
 
 
-def _parts(results: Sequence[CellResult], *, across_models: bool) -> dict[_Key, Part]:
+def _parts(results: Sequence[CellResult], told: Sequence[str], *, across_models: bool) -> dict[_Key, Part]:
+    """Cells that are the same in these settings; the others count as not told."""
     groups: dict[_Key, list[CellResult]] = {}
     for result in results:
         shape = (result.prompt_tokens, result.decode_steps, result.depth, result.after_prompt)
         model = None if across_models else result.model
         same = (model, result.kind, result.together, shape if result.kind == "bench" else None)
         settings = result.measurements[0].settings
-        key = _Key(same, tuple(getattr(settings, name) for name in _MATCHED))
+        key = _Key(same, tuple(getattr(settings, name) if name in told else None for name in _MATCHED))
         groups.setdefault(key, []).append(result)
     return {key: Part(results=tuple(group)) for key, group in groups.items()}
 

@@ -15,6 +15,10 @@ import msgspec
 MemoryKind = Literal["weights", "KV cache", "recurrent state", "compute", "output"]
 
 
+MAIN_MEMORY = "CPU"
+"""The device of a `MemoryPart` that lies in main memory."""
+
+
 class MemoryPart(msgspec.Struct, frozen=True):
     """One buffer that the engine allocated, or would allocate, on one device."""
 

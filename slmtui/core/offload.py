@@ -34,6 +34,11 @@ def layers_words(layers: int) -> str:
     return {ALL: "all layers", FIT: "as many layers as fit"}.get(layers) or counted(layers, "layer")
 
 
+def partly(offloaded: int | None, layers: int | None) -> str:
+    """How much of a model with so many layers the GPU has, where it is a part: " 12/33 layers", else empty."""
+    return f" {offloaded}/{layers + 1} layers" if offloaded and layers and offloaded <= layers else ""
+
+
 def shares_of(text: str) -> tuple[float, ...]:
     """`3/1` as the shares of the first and the second GPU.
 

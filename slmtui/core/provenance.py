@@ -9,9 +9,11 @@ from slmtui.core.ceiling import Ceiling
 from slmtui.core.machine import Gpu
 from slmtui.core.measurement import Environment, Measurement, Settings
 from slmtui.core.offload import layers_word
+from slmtui.core.places import engine_words
 from slmtui.core.sampling import Sampling
 from slmtui.core.stats import quantile
 
+_ONLY_IF_KNOWN = ("Source", "Engine memory", "GPU memory")
 NO_METER = "none: no meter can be read here without privileges"
 
 
@@ -56,12 +58,14 @@ def circumstances(measurements: Sequence[Measurement]) -> list[tuple[str, str]]:
         ("Power, governor", all_of(lambda m: ", ".join(filter(None, (m.power, m.governor))))),
         ("Load average", _before_after(measurements, lambda m: m.load_average, lambda m: m.load_average_after, "")),
         ("Temperature", _before_after(measurements, lambda m: m.temperature_c, lambda m: m.temperature_after_c, " °C")),
+        ("Engine memory", all_of(lambda m: engine_words(m.engine_memory))),
+        ("GPU memory", all_of(_gpu_memory)),
         ("Ceiling", all_of(lambda m: ceiling_words(m.ceiling))),
         ("Energy meter", all_of(lambda m: m.timing.energy.meter if m.timing.energy else None) or NO_METER),
         ("Tool overhead", _overhead(measurements)),
         ("Source", all_of(lambda m: m.source)),
     ]
-    return [(label, value or text.NOT_MEASURED) for label, value in rows if value or label != "Source"]
+    return [(label, value or text.NOT_MEASURED) for label, value in rows if value or label not in _ONLY_IF_KNOWN]
 
 
 def settings_words(settings: Settings, measurement: Measurement) -> str:
@@ -167,6 +171,12 @@ def _range(values: Sequence[float]) -> str | None:
 def _overhead(measurements: Sequence[Measurement]) -> str | None:
     values = [m.overhead_s for m in measurements if m.overhead_s is not None]
     return f"{text.duration(quantile(values, 0.5))} a repetition (median)" if values else None
+
+
+def _gpu_memory(measurement: Measurement) -> str | None:
+    """What the driver charges to the worker, which is more than the engine's buffers; None where it does not say."""
+    process = measurement.process_memory
+    return text.memory(process.gpu_bytes) if process is not None and process.gpu_bytes is not None else None
 
 
 def _cores(environment: Environment) -> str:

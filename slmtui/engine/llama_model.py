@@ -12,12 +12,11 @@ from typing import Any
 import msgspec
 
 from slmtui.core import text
-from slmtui.core.events import FailureKind, MemoryPart, ModelFacts
+from slmtui.core.events import MAIN_MEMORY, FailureKind, MemoryPart, ModelFacts
 from slmtui.core.work import Header
 from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
 from slmtui.engine.llama_checks import (
-    MAIN_MEMORY,
     check_file,
     context_failure,
     flash_attention_type,

@@ -10,11 +10,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from slmtui.core import text
-from slmtui.core.events import FailureKind, MemoryKind, MemoryPart, ModelFacts
+from slmtui.core.events import MAIN_MEMORY, FailureKind, MemoryKind, MemoryPart, ModelFacts
 from slmtui.core.offload import ALL, most_layers
 from slmtui.core.work import Tensor
 from slmtui.engine.backends import EngineError
-from slmtui.engine.llama_checks import MAIN_MEMORY
 from slmtui.engine.llama_devices import Device, free_bytes
 from slmtui.engine.protocol import Load
 

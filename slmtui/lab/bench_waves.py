@@ -10,13 +10,11 @@ from itertools import chain, zip_longest
 import msgspec
 
 from slmtui.core import text
-from slmtui.core.events import Failed, FailureKind, Inspected, MemoryPart, total_bytes
+from slmtui.core.events import MAIN_MEMORY, Failed, FailureKind, Inspected, MemoryPart, total_bytes
 from slmtui.core.plan import Cell, Setup, context_for
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.loading import RESERVE_BYTES, LoadOptions
 from slmtui.lab.services import Services
-
-_MAIN_MEMORY = "CPU"
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -131,7 +129,7 @@ def together_in(workers: Sequence[BenchWorker], room: Room) -> list[BenchWorker]
 
 
 def _need(planned: tuple[MemoryPart, ...]) -> Room:
-    main = total_bytes(tuple(part for part in planned if part.device == _MAIN_MEMORY))
+    main = total_bytes(tuple(part for part in planned if part.device == MAIN_MEMORY))
     return Room(main + RESERVE_BYTES, total_bytes(planned) - main)
 
 

@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from slmtui.core.devices import of_device
 from slmtui.core.diff import TOLERANCE_FRAC, Comparison, DiffError, compare, of_model
 from slmtui.core.measurement import Session
 from slmtui.core.results import CellResult, cell_results
@@ -20,6 +21,8 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     session: Session
     model: str | None = None
     """Which model of the session; None for all of it."""
+    device: str | None = None
+    """Where its cells ran; None for everywhere."""
 
 
 class SessionDiff(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +60,12 @@ async def diff(services: Services, a: Side, b: Side, tolerance: float = TOLERANC
         DiffError: both sides are the same, a model was not measured, or they have nothing in common.
         StoreError: the store cannot be read.
     """
-    if a.session.id == b.session.id and a.model == b.model:
-        raise DiffError("both sides are the same session; give two, or two models of it")
+    if a == b:
+        raise DiffError("both sides are the same session; give two, or two models or devices of it")
     ours, theirs = await _results(services, a), await _results(services, b)
     across = a.model is not None and b.model is not None
-    comparison = compare(ours, theirs, tolerance, across_models=across)
+    devices = a.device is not None and b.device is not None
+    comparison = compare(ours, theirs, tolerance, across_models=across, across_devices=devices)
     if not comparison.cells:
         raise DiffError(
             f"sessions {a.session.id} and {b.session.id} have nothing in common: no cell of the same "
@@ -74,4 +78,5 @@ async def diff(services: Services, a: Side, b: Side, tolerance: float = TOLERANC
 
 async def _results(services: Services, side: Side) -> tuple[CellResult, ...]:
     results = cell_results(await services.measurements(side.session.id))
+    results = results if side.device is None else of_device(results, side.device)
     return results if side.model is None else of_model(results, side.model)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from slmtui.core.offload import ALL, FIT, layers_of, layers_word, layers_words, most_layers, shares_of, shares_words
+from slmtui.core.offload import (
+    ALL,
+    FIT,
+    layers_of,
+    layers_word,
+    layers_words,
+    most_layers,
+    partly,
+    shares_of,
+    shares_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +38,11 @@ def test_layers_as_typed_and_said(typed: str, wish: int, words: str) -> None:
 def test_what_is_no_wish(typed: str) -> None:
     with pytest.raises(ValueError, match=r"int|float|shares"):
         layers_of(typed)
+
+
+def test_a_model_that_is_partly_on_the_gpu_says_how_much() -> None:
+    assert partly(12, 32) == " 12/33 layers"
+    assert [partly(*known) for known in ((33, 32), (0, 32), (None, None), (5, None))] == ["", "", "", ""]
 
 
 def test_shares_as_typed_and_said() -> None:

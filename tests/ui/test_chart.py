@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from textual.app import App, ComposeResult
 
+from slmtui.core.events import ProcessMemory
 from slmtui.core.live import Live
 from slmtui.core.stats import Summary, summarize
 from slmtui.ui.widgets.chart import Bar, BarChart, plot
@@ -129,5 +130,12 @@ async def test_gauges_fit_their_width(width: int) -> None:
         await pilot.pause()
         text = str(gauges.render()).split("\n")
         assert len(text) == 3
+        assert len({len(line) for line in text}) == 1
+        assert len(text[0]) <= width
+        video = Live(memory=ProcessMemory(pss_bytes=60 * MIB, gpu_bytes=1200 * MIB))
+        gauges.rows = (*gauges.rows, Gauge(name="b", live=video))
+        await pilot.pause()
+        text = str(gauges.render()).split("\n")
+        assert ("1.17 GiB" in text[-1]) == (width >= 76)
         assert len({len(line) for line in text}) == 1
         assert len(text[0]) <= width

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from textual.app import App, ComposeResult
 from textual.message import Message
@@ -46,6 +47,14 @@ def test_figures_show_all_four() -> None:
         assert figure in text
 
 
+@pytest.mark.parametrize("width", [36, 44, 58, 120])
+def test_video_memory_stands_beside_main_memory_where_there_is_room(width: int) -> None:
+    memory = ProcessMemory(pss_bytes=40 * MIB, gpu_bytes=1200 * MIB)
+    shown = figures(msgspec.structs.replace(RUNNING, memory=memory), width).plain
+    assert all(len(line) <= width for line in shown.split("\n"))
+    assert ("40 MiB + 1.17 GiB GPU" in shown) == (width >= 66)
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     assert figures(Live(), 60).plain.count("—") == 4
 
@@ -86,7 +95,17 @@ def test_memory_keeps_process_and_engine_apart() -> None:
     assert "55 MiB" in process
     assert "weights" in engine
     assert "8 MiB" in engine
+    assert "on CPU" not in engine, "there is only one device"
     assert "not sampled yet" in memory_words(Live(), ())
+
+
+def test_memory_says_what_lies_on_each_device() -> None:
+    parts = (MemoryPart("weights", "CUDA0", 5 * MIB), MemoryPart("KV cache", "CPU", 3 * MIB))
+    live = msgspec.structs.replace(RUNNING, memory=ProcessMemory(pss_bytes=MIB, gpu_bytes=500 * MIB))
+    process, engine = memory_words(live, parts).split("Allocated by the engine")
+    assert "on GPUs     500 MiB" in process
+    assert "on CPU        3 MiB" in engine
+    assert "on CUDA0      5 MiB" in engine
 
 
 @pytest.mark.parametrize(("fraction", "full"), [(0, 0), (0.5, 5), (1, 10), (2, 10), (-1, 0)])

@@ -11,6 +11,7 @@ from slmtui.core.measurement import Averages, Measurement, MemorySample, Setting
 from slmtui.core.plan import Cell, Setup, Shape
 from slmtui.core.results import cell_results
 from slmtui.ui.pages.clock import CLOCK, TOKENS, along, between_tokens
+from slmtui.ui.pages.devices import DEVICES, side_by_side
 from slmtui.ui.pages.entry import Bars, Exhibit, Memories, Page, View, entries_of
 from slmtui.ui.pages.memory import IN_TIME, SPLIT, in_time, split
 from slmtui.ui.pages.pages import PAGES
@@ -279,7 +280,7 @@ def test_columns_that_nothing_fills_are_left_out() -> None:
 
 
 def test_pages_have_distinct_keys_and_sort_by_something_they_have() -> None:
-    assert len({page.key for page in PAGES}) == len(PAGES) == 8
+    assert len({page.key for page in PAGES}) == len(PAGES) == 9
     for page in (CLOCK, TOKENS, SPLIT, IN_TIME):
         assert page.sort == "order"
 
@@ -291,3 +292,20 @@ def test_series_keep_their_marks_when_others_are_hidden() -> None:
     every = seen(steps(LARGE), steps(SMALL))
     some = View(entries=every.entries[1:])
     assert the_plot(between_tokens(some)).series[0] == the_plot(between_tokens(every)).series[1]
+
+
+def test_a_gpu_stands_beside_the_processor() -> None:
+    fast = msgspec.structs.replace(timing(), prefill_s=0.025, decode_s=0.125)
+    gpu = run(cell="b", timing=fast, settings=Settings(threads=2, context=512, device="gpu", gpu_layers=-1))
+    gpu = msgspec.structs.replace(gpu, facts=ModelFacts(device="CUDA0"))
+    cpu = run(settings=Settings(threads=2, context=512, device="cpu", gpu_layers=0))
+    shown = side_by_side(seen(cpu, gpu, run(SMALL, cell="c")))
+    assert shown.note == "CUDA0 has 10.0 times the speed of cpu in prefill, 4.000 times in decode."
+    prefill, decode = shown.rows.values()
+    assert [prefill[key].text for key in ("test", "a", "b", "ratio")] == ["prefill pp512", "cpu", "CUDA0", "10.0"]
+    assert [decode[key].text for key in ("a speed", "b speed", "ratio")] == ["256", "1,024", "4.000"]
+    assert prefill.keys() == {column.key for column in DEVICES.columns} | {"order"}
+    (bars, _) = shown.charts
+    assert isinstance(bars, Bars)
+    assert len(bars.bars) == 2, "the cell that ran in one place only is left out"
+    assert "one device" in side_by_side(seen(cpu)).missing

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from slmtui.ui.pages.bench import CellState, failures
 from slmtui.ui.pages.clock import CLOCK, TOKENS
+from slmtui.ui.pages.devices import DEVICES
 from slmtui.ui.pages.entry import Page, View
 from slmtui.ui.pages.memory import IN_TIME, SPLIT
 from slmtui.ui.pages.speed import SIZE, SPEED
@@ -24,7 +25,7 @@ from slmtui.ui.widgets.page_bar import PageBar
 from slmtui.ui.widgets.page_table import PageTable
 
 RESULTS = "results"
-PAGES: tuple[Page, ...] = (SPEED, SIZE, SPLIT, IN_TIME, CLOCK, TOKENS, DEPTH, THREADS)
+PAGES: tuple[Page, ...] = (SPEED, SIZE, SPLIT, IN_TIME, CLOCK, TOKENS, DEPTH, THREADS, DEVICES)
 TITLES: tuple[tuple[str, str, str], ...] = (
     (RESULTS, "Results", "Every cell of the plan with its state, speeds, bandwidth use and memory."),
     *((page.key, page.title, page.help) for page in PAGES),

@@ -30,6 +30,7 @@ from slmtui.core.events import (
     Tokens,
 )
 from slmtui.core.live import Live
+from slmtui.core.offload import partly
 from slmtui.lab.talk import Seat
 from slmtui.ui.painter import Painter
 from slmtui.ui.widgets.meter import ACTIVE, Meter, Phase, Reading, memory_words
@@ -369,7 +370,7 @@ class Column(Vertical):
 
     def _show_name(self) -> None:
         model, facts = self.seat.loaded.model, self.seat.loaded.facts
-        device = text.one_line(facts.device or "CPU").upper()
+        device = text.one_line(facts.device or "CPU").upper() + partly(facts.gpu_layers, facts.layers)
         self.border_title = Content(f"{text.one_line(model.name)} · {device}")
         self.border_subtitle = Content("demo") if model.demo else None
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from textual.content import Content
 
-from slmtui.core.events import total_bytes
+from slmtui.core.events import ProcessMemory, total_bytes
+from slmtui.core.places import engine_words, on_gpus
 from slmtui.core.plan import Cell, setup_words
 from slmtui.core.results import CellResult
 from slmtui.core.text import duration, memory, one_line
@@ -31,6 +32,7 @@ _COLUMNS = (
     TableColumn("matmul", "of mul-", 8, rank=5, right=True, unit="tiply"),
     TableColumn("process", "memory", 8, rank=1, right=True, unit="process"),
     TableColumn("engine", "memory", 8, rank=4, right=True, unit="engine"),
+    TableColumn("gpu", "memory", 8, rank=4, right=True, unit="GPUs"),
     TableColumn("energy", "decode", 7, rank=5, right=True, unit="J/token"),
     TableColumn("n", "n", 3, rank=2, right=True),
 )
@@ -106,6 +108,7 @@ def circumstances(result: CellResult) -> list[str]:
         f"context {settings.context:,}" if settings.context else "",
         f"KV {settings.type_k}/{settings.type_v}" if settings.type_k else "",
         f"loaded in {duration(first.load_s)}" if first.load_s is not None else "",
+        f"engine memory {engine_words(result.engine_memory)}" if result.engine_memory else "",
         f"peak RSS {memory(result.peak_rss_bytes)}" if result.peak_rss_bytes is not None else "",
         f"energy by {one_line(result.energy_meter)}" if result.energy_meter else "",
         "over 100 % of bandwidth: it lives in the processor's cache" if (result.mbu or 0) > 1 else "",
@@ -133,6 +136,7 @@ def _measured(entry: Entry) -> dict[str, Figure]:
         "matmul": percent(result.matmul_share),
         "process": size(result.process_bytes),
         "engine": size(total_bytes(result.engine_memory) or None),
+        "gpu": size(on_gpus(_last_memory(result), result.engine_memory)),
         "energy": Figure("" if joules is None else f"{joules:.3g}", joules),
         "n": number(_runs(result)),
     }
@@ -140,6 +144,10 @@ def _measured(entry: Entry) -> dict[str, Figure]:
         test = f"{result.shape}, together"
         return figures | {"test": Figure(test, test, "warn")}
     return figures
+
+
+def _last_memory(result: CellResult) -> ProcessMemory | None:
+    return result.measurements[-1].process_memory
 
 
 def _runs(result: CellResult) -> int:

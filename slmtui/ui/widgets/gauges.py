@@ -18,6 +18,8 @@ from slmtui.ui.widgets.bars import bar
 State = Literal["idle", "waiting", "loading", "warming up", "measuring", "done", "stopped", "failed"]
 
 _STATE_CELLS = 18
+_VIDEO_CELLS, _VIDEO_FROM = 10, 76
+"""Of the column of video memory, and of the whole line from which there is room for it."""
 _STYLES: dict[State, str] = {
     "warming up": "$text-warning",
     "measuring": "bold $text-success",
@@ -40,6 +42,11 @@ class Gauge(msgspec.Struct, frozen=True, kw_only=True):
     """Times of the run before: what is shown until the running one has a figure of its own."""
     running: bool = False
     """Whether this model is the one that runs now."""
+
+    @property
+    def gpu_bytes(self) -> int | None:
+        """Video memory of the worker; None where it uses none, or the driver does not say."""
+        return self.live.memory.gpu_bytes if self.live.memory else None
 
     @property
     def prefill_tps(self) -> float | None:
@@ -66,9 +73,14 @@ class Gauges(Widget):
     def render(self) -> Content:
         """All lines; the decode bars are as long as the fastest model is fast."""
         fastest = max((row.decode_tps or 0.0 for row in self.rows), default=0.0)
-        name_cells, bar_cells = layout(self.rows, self.content_size.width)
-        lines = [_heads(name_cells, bar_cells)]
-        lines += [_line(row, fastest, name_cells, bar_cells) for row in self.rows]
+        room = self.content_size.width >= _VIDEO_FROM
+        video = room and any(row.gpu_bytes is not None for row in self.rows)
+        name_cells, bar_cells = layout(self.rows, self.content_size.width - video * _VIDEO_CELLS)
+        lines = [_heads(name_cells, bar_cells, video=video)]
+        for row in self.rows:
+            lines.append(_line(row, fastest, name_cells, bar_cells))
+            if video:
+                lines[-1] = Content.assemble(lines[-1], f"{text.memory(row.gpu_bytes):>{_VIDEO_CELLS}}")
         return Content("\n").join(lines)
 
 
@@ -79,11 +91,12 @@ def layout(rows: tuple[Gauge, ...], width: int) -> tuple[int, int]:
     return name, max(0, min(40, (width - figures - name) // 2))
 
 
-def _heads(name_cells: int, bar_cells: int) -> Content:
+def _heads(name_cells: int, bar_cells: int, *, video: bool) -> Content:
     speed = bar_cells + 9
     unit = " tok/s" if speed > 13 else ""
     heads = f"{'model':<{name_cells}}  {'now':<{_STATE_CELLS}}{f'prefill{unit}':>{speed}}{f'decode{unit}':>{speed}}"
-    return Content.styled(f"{heads}{'memory':>10}", _MUTED)
+    video_head = f"{'on GPUs':>{_VIDEO_CELLS}}" if video else ""
+    return Content.styled(f"{heads}{'memory':>10}{video_head}", _MUTED)
 
 
 def _line(row: Gauge, fastest: float, name_cells: int, bar_cells: int) -> Content:

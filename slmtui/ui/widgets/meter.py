@@ -16,6 +16,7 @@ from textual.widget import Widget
 from slmtui.core import text
 from slmtui.core.events import MemoryPart, total_bytes
 from slmtui.core.live import Live
+from slmtui.core.places import by_device
 from slmtui.ui.widgets.bars import bar
 
 Phase = Literal["queued", "loading", "ready", "waiting", "prefill", "decoding", "done", "stopped", "failed"]
@@ -151,7 +152,7 @@ def activity(reading: Reading, width: int) -> Content:
 
 
 def figures(live: Live, width: int) -> Content:
-    """Two lines of two figures each, with the longest labels that fit into `width` cells."""
+    """Two lines of two figures each, with the longest labels that fit into `width` cells; video memory if it fits."""
     waited = live.prefill_s if live.ttft_s is None and live.timing is None else None
     first = f"> {text.duration(waited)}" if waited else text.duration(live.ttft_s)
     charged = text.memory(live.memory.charged_bytes if live.memory else None)
@@ -171,6 +172,11 @@ def figures(live: Live, width: int) -> Content:
                 _figure(f"{value:>9}", value),
             )
         )
+    video = live.memory.gpu_bytes if live.memory else None
+    if video is not None:
+        on_gpu = f" + {text.memory(video)} GPU"
+        if lines[-1].cell_length + len(on_gpu) <= width:
+            lines[-1] = Content.assemble(lines[-1], (on_gpu, "bold"))
     return Content("\n").join(lines)
 
 
@@ -184,6 +190,7 @@ def memory_words(live: Live, engine: tuple[MemoryPart, ...]) -> str:
             ("PSS", process.pss_bytes),
             ("USS", process.uss_bytes),
             ("RSS", process.rss_bytes),
+            ("on GPUs", process.gpu_bytes),
             ("peak RSS", live.peak_rss_bytes),
         )
         lines += [f"  {name:<10}{text.memory(value):>9}" for name, value in named if value is not None]
@@ -191,6 +198,9 @@ def memory_words(live: Live, engine: tuple[MemoryPart, ...]) -> str:
         lines.append("  not sampled yet")
     lines.append("Allocated by the engine")
     lines += [f"  {part.kind:<10}{text.memory(part.bytes):>9}  {text.one_line(part.device)}" for part in engine]
+    devices = by_device(engine)
+    if len(devices) > 1:
+        lines += [f"  {'on ' + text.one_line(name):<10}{text.memory(size):>9}" for name, size in devices.items()]
     lines.append(f"  {'together':<10}{text.memory(total_bytes(engine)):>9}" if engine else "  not loaded yet")
     return "\n".join(lines)
 

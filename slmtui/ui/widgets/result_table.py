@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slmtui.core.events import StopReason, total_bytes
 from slmtui.core.measurement import Measurement
+from slmtui.core.places import on_gpus
 from slmtui.core.results import CellResult, shape_label
 from slmtui.core.stats import Summary
 from slmtui.core.text import NOT_MEASURED, duration, memory, one_line, rate, share
@@ -22,6 +23,7 @@ _CELLS = (
     TableColumn("decode spread", "spread", 7, rank=3, right=True),
     TableColumn("ttft", "TTFT", 7, rank=2, right=True),
     TableColumn("memory", "memory", 8, rank=1, right=True),
+    TableColumn("gpu", "on GPUs", 8, rank=5, right=True),
     TableColumn("n", "n", 3, rank=4, right=True),
 )
 _MEASUREMENTS = (
@@ -34,6 +36,7 @@ _MEASUREMENTS = (
     TableColumn("ttft", "TTFT", 7, rank=1, right=True),
     TableColumn("tokens", "tokens", 6, rank=2, right=True),
     TableColumn("memory", "memory", 8, rank=2, right=True),
+    TableColumn("gpu", "on GPUs", 8, rank=5, right=True),
     TableColumn("ended", "ended", 10, rank=4, room=18),
 )
 
@@ -83,6 +86,7 @@ def cell_figures(number: int, result: CellResult) -> dict[str, Figure]:
         "decode spread": _spread(result.decode_tps),
         "ttft": _seconds(result.ttft_s.median if result.ttft_s else None),
         "memory": Figure(memory(bytes_used or None), bytes_used or None),
+        "gpu": _size(on_gpus(result.measurements[-1].process_memory, result.engine_memory)),
         "n": Figure(str(len(result.measurements)), len(result.measurements), "muted"),
     }
 
@@ -103,6 +107,7 @@ def measurement_figures(number: int, each: Measurement) -> dict[str, Figure]:
         "ttft": _seconds(timing.ttft_s),
         "tokens": Figure(f"{timing.generated_tokens:,}", timing.generated_tokens),
         "memory": Figure(memory(charged), charged),
+        "gpu": _size(on_gpus(each.process_memory, each.engine_memory)),
         "ended": Figure(each.reason.value, each.reason.value, "warn" if _cut(each.reason) else "muted"),
     }
 
@@ -130,6 +135,10 @@ def _spread(summary: Summary | None) -> Figure:
         return Figure(NOT_MEASURED, tone="muted")
     words = share(summary.spread_frac)
     return Figure(f"! {words}" if summary.noisy else words, summary.spread_frac, "warn" if summary.noisy else "muted")
+
+
+def _size(value: int | None) -> Figure:
+    return Figure(memory(value), value, "" if value else "muted")
 
 
 def _seconds(value: float | None) -> Figure:
