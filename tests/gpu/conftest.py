@@ -23,7 +23,7 @@ print(json.dumps([[each.name, each.description, each.pci] for each in devices() 
 
 @pytest.fixture(scope="session")
 def graphics() -> Graphics:
-    """The first GPU that the installed llama.cpp can use by CUDA; asked in a child, which gives its video memory back."""
+    """The first GPU that the installed llama.cpp uses by CUDA; a child is asked, which gives its video memory back."""
     asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, timeout=60)
     found = json.loads(asked.stdout.splitlines()[-1]) if asked.returncode == 0 else []
     if not found:

@@ -222,7 +222,7 @@ async def test_a_damaged_file(graphics: Graphics, tmp_path: Path) -> None:
 
 
 async def test_too_little_room(graphics: Graphics, wide: Path, hog: Hog, tmp_path: Path) -> None:
-    """A model of 2.3 GiB where 2.2 GiB are left for everything: refused by the dry run, or by CUDA, or partly loaded."""
+    """A model of 2.3 GiB where less than that is left: refused by the dry run, or by CUDA, or partly loaded."""
     hog(2300 * MIB)
     base = Load(path=str(wide), device=graphics.name, context=512, batch=8, micro_batch=8, extra_buffers=False)
     careful = msgspec.structs.replace(base, gpu_layers=ALL, memory_budget_bytes=64 * GIB)
