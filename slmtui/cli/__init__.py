@@ -19,6 +19,8 @@ from slmtui.cli.bench_flags import add_flags, layer_wish
 
 DONE, FAILED, USAGE, SLOWER, INTERRUPTED = 0, 1, 2, 3, 130
 DIFF = "sessions diff"
+_PAIRS = (DIFF, "tasks check", "tasks new", "tasks scores")
+"""Commands of two words; their first word alone is a command too, which takes an id."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _EPILOG = """\
@@ -53,9 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _words(arguments: Sequence[str] | None) -> list[str]:
-    """The words to parse; `sessions diff` is one command, because `sessions` takes a session's id."""
+    """The words to parse, those of a command of two words as one."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return [DIFF, *words[2:]] if words[:2] == DIFF.split() else words
+    pair = " ".join(words[:2])
+    return [pair, *words[2:]] if pair in _PAIRS else words
 
 
 def _mend_streams() -> None:
@@ -92,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tellers(commands)
     _add_chat(commands)
     _add_bench(commands)
+    _add_tasks(commands)
     _add_export(commands)
     _add_import(commands)
     return parser
@@ -169,6 +173,24 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Measure prefill and decode speed: adaptive warm-up, interleaved repetitions, median and spread.",
     )
     add_flags(parser)
+
+
+def _add_tasks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "tasks", "tasks:tasks", "List the tasks that come with slmtui, or show one.")
+    parser.add_argument("task", nargs="?", metavar="TASK", help="id, or path of a .jsonl, .csv or .toml file")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = _add(commands, "tasks check", "tasks:check", "Check a task of your own, line by line.")
+    parser.add_argument("file", metavar="FILE", help="the items (.jsonl or .csv) or the head (.toml)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = _add(
+        commands, "tasks new", "tasks:new", "Write a task to fill in: a head that explains its keys, and items."
+    )
+    parser.add_argument("path", metavar="PATH", help="where the items go, .jsonl or .csv; the head is put beside it")
+    parser.add_argument("--labels", metavar="A,B", help="make it a choice between these; without, answers are open")
+    parser.add_argument("--json", action="store_true", help="print the paths as JSON")
+    parser = _add(commands, "tasks scores", "tasks:scores", "Show results of lm-evaluation-harness.")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="results_*.json or samples_*.jsonl")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_loading(parser: argparse.ArgumentParser) -> None:

@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.core.catalog import CatalogError
 from slmtui.core.plan import PlanError
+from slmtui.core.task import TaskError
 from slmtui.core.text import clean, shorten
 from slmtui.lab.services import Services
 from slmtui.sources.config import ConfigError
+from slmtui.sources.harness import HarnessError
 from slmtui.sources.library import UnknownModelError
 from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.resources import ResourceError
@@ -33,10 +35,12 @@ EXPECTED = (
     CommandError,
     CatalogError,
     ConfigError,
+    HarnessError,
     PathError,
     PlanError,
     ResourceError,
     StoreError,
+    TaskError,
     UnknownModelError,
 )
 """Errors that a person can act on; anything else is a bug and shows its traceback."""
@@ -53,8 +57,13 @@ def with_services(job: Callable[[Services], Awaitable[int]]) -> int:
         finally:
             await services.close()
 
+    return guarded(lambda: asyncio.run(run()))
+
+
+def guarded(job: Callable[[], int]) -> int:
+    """Run a command, and turn errors that a person can act on into a message and an exit code."""
     try:
-        return asyncio.run(run())
+        return job()
     except UsageError as error:
         fail(str(error))
         return USAGE

@@ -6,11 +6,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Collection
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from slmtui.core.task import Normalisation, TaskHead
 
 _NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|[-+−]?\.\d+")
+_EXACT = Context(prec=10_000)
+"""Decimal's own default rounds to 28 digits."""
 _MARKS = ".,;:!?\"'`“”‘’«»"
 
 
@@ -69,6 +71,6 @@ def as_json(text: str) -> str | None:
     try:
         value = json.loads(text, parse_int=Decimal, parse_float=Decimal)
         # Numbers become lists of one form, so that 1.0 is 1, and neither is true or "1".
-        return json.dumps(value, sort_keys=True, default=lambda number: ["number", str(number.normalize())])
+        return json.dumps(value, sort_keys=True, default=lambda number: ["number", str(number.normalize(_EXACT))])
     except (ValueError, RecursionError, ArithmeticError):  # the last: an exponent beyond what Decimal holds
         return None

@@ -7,7 +7,8 @@ A task is a head (`ID.toml`) and its items (`ID.jsonl`). `core.task_checks` says
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Literal
 
 import msgspec
@@ -98,6 +99,11 @@ class Task(TaskHead, frozen=True, kw_only=True):
         """The item with its answer: one shot."""
         return self.prompt(item) + self.continuation(item.target)
 
+    def text(self, item: Item, shots: Sequence[Item] = ()) -> str:
+        """What a model reads: the instruction, if any, the shots in their order, and the item's prompt."""
+        examples = self.separator.join([*map(self.example, shots), self.prompt(item)])
+        return f"{self.instruction}\n\n{examples}" if self.instruction else examples
+
     def options(self, item: Item) -> tuple[str, ...]:
         """What can be chosen from; empty where the answer is open."""
         return item.options or self.labels
@@ -107,7 +113,7 @@ class Task(TaskHead, frozen=True, kw_only=True):
         """The expected accuracy of choosing blindly; None where the answer is open."""
         if self.kind == "open":
             return None
-        return sum(1 / len(self.options(item)) for item in self.items) / len(self.items)
+        return fmean(1 / len(self.options(item)) for item in self.items)
 
     @property
     def majority_frac(self) -> float:

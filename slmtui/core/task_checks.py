@@ -11,14 +11,25 @@ from typing import Any
 import msgspec
 
 from slmtui.core.answers import as_json, as_number
-from slmtui.core.task import INPUT, TARGET, Item, Task, TaskError, TaskHead
-from slmtui.core.text import one_line, share, shorten
+from slmtui.core.task import HEAD_WORDS, INPUT, TARGET, Item, Task, TaskError, TaskHead
+from slmtui.core.text import clean, share, shorten
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _WRONG = re.compile(r"(?P<what>.*?) - at `\$\.?(?P<key>.*)`", re.DOTALL)
+_KIND = re.compile("`([a-z]+)`")
+_KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+"""msgspec's names of kinds of values, in plain words."""
 _FEW = 30
 """Below this many items even a large gain is lost in the error."""
 
@@ -76,14 +87,15 @@ def explained(message: str, known: Sequence[str]) -> str:
     if missing := _MISSING.match(message):
         return f"the key {missing['name']} is missing; add it"
     if wrong := _WRONG.fullmatch(message):
-        what, key = wrong["what"], wrong["key"]
-        return f"{key}: {what[:1].lower()}{what[1:]}"
+        what, key = _KIND.sub(lambda kind: _KINDS.get(kind[1], kind[0]), wrong["what"]), wrong["key"]
+        meant = HEAD_WORDS.get(key.partition("[")[0], "Write it in double quotes." if "Expected text" in what else "")
+        return f"{key}: {what[:1].lower()}{what[1:]}. {meant}".rstrip(". ")
     return f"{message[:1].lower()}{message[1:]}"
 
 
 def quoted(texts: Sequence[str]) -> str:
-    """Texts as they can be shown in a message: 'yes', 'no'."""
-    return ", ".join(f"'{shorten(one_line(text), 40)}'" for text in texts)
+    """Texts as they can be shown in a message, white space and all: 'yes', 'no '."""
+    return ", ".join(f"'{shorten(clean(text), 40)}'" for text in texts).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _head_faults(head: TaskHead) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,11 +17,11 @@ from slmtui.core.foreign_rows import readings
 from slmtui.core.measurement import Environment, Imported, Measurement, Session
 from slmtui.core.text import one_line
 from slmtui.lab.services import Services
+from slmtui.sources.textfile import TextFileError, decoded, read_bytes
 
 LARGEST_BYTES = 200_000_000
 MOST_HEADER_BYTES = 64_000_000
 """More than any file's header and vocabulary take."""
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 class ImportFailedError(RuntimeError):
@@ -65,14 +64,14 @@ async def import_file(services: Services, path: Path | str) -> ImportOutcome:
 
 def _import(services: Services, path: Path) -> ImportOutcome:
     try:
-        content = _content(path)
+        content = read_bytes(path, LARGEST_BYTES)
         sha256 = hashlib.sha256(content).hexdigest()
         earlier = services.store.imports.find(sha256)
         if earlier is not None:
             return ImportOutcome(session=services.store.session(earlier), known=True)
-        environment, measurements, combined = _read(_decoded(content), one_line(path.name), sha256)
+        environment, measurements, combined = _read(decoded(content), one_line(path.name), sha256)
         session = _session(environment, measurements)
-    except ForeignError as error:
+    except (ForeignError, TextFileError) as error:
         raise ImportFailedError(f"can't import {one_line(str(path))}: {error}") from error
     here = services.models()
     own = tuple(
@@ -81,36 +80,6 @@ def _import(services: Services, path: Path) -> ImportOutcome:
     )
     services.store.imports.add(session, own)
     return ImportOutcome(session=services.store.session(session.id), combined=combined)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        path = path.expanduser()
-        if path.is_dir():
-            raise ForeignError("it is a folder; name a file")
-        if path.exists() and not path.is_file():
-            raise ForeignError("it is not a plain file")
-        if path.stat().st_size > LARGEST_BYTES:
-            raise ForeignError(f"it is larger than {LARGEST_BYTES // 10**6} MB, which no benchmark writes")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ForeignError("there is no such file") from error
-    except ForeignError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:  # the last two: a name with a null, ~ of nobody
-        raise ForeignError(getattr(error, "strerror", None) or str(error)) from error
-
-
-def _decoded(content: bytes) -> str:
-    """The text, in UTF-8 or in the UTF-16 that PowerShell's `>` writes."""
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ForeignError(
-            f"line {line}: it is not UTF-8 text, so it is none of the formats that can be read"
-        ) from error
 
 
 def _read(text: str, file: str, sha256: str) -> tuple[Environment, tuple[Measurement, ...], int]:

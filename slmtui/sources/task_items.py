@@ -10,6 +10,7 @@ import msgspec
 
 from slmtui.core.task import Item
 from slmtui.core.task_checks import explained, quoted
+from slmtui.core.text import counted
 
 NumberedItems = tuple[tuple[int, Item], ...]
 """Items with the line of the file that each begins in."""
@@ -53,7 +54,7 @@ def from_csv(text: str) -> tuple[NumberedItems, tuple[Fault, ...]]:
             if len(cells) == len(names):
                 items.append((line, _item(dict(zip(names, cells, strict=True)))))
             else:
-                counts = f"it has {len(cells)} cells under {len(names)} names"
+                counts = f"it has {counted(len(cells), 'cell')} under {len(names)} names"
                 faults.append((line, f"{counts}; put a cell that holds {delimiter!r} in double quotes"))
     except csv.Error as error:
         faults.append((reader.line_num, f"it is not CSV ({error}); the rest was not read"))

@@ -75,6 +75,11 @@ def read_task(path: Path) -> Task:
     return Task(**msgspec.structs.asdict(head), items=tuple(item for _, item in numbered))
 
 
+def assumed_id(name: str) -> str:
+    """An id made from a name: my-numbers for "My numbers"."""
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-") or "task"
+
+
 def _items_file(path: Path) -> Path:
     if path.suffix.lower() != ".toml":
         return path
@@ -107,7 +112,7 @@ def _assumed_head(path: Path, numbered: NumberedItems) -> TaskHead:
     items = [item for _, item in numbered]
     labels = _assumed_labels(items)
     return TaskHead(
-        id=re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).lstrip("._-") or "task",
+        id=assumed_id(path.stem),
         name=one_line(path.stem),
         description="A task of your own.",
         kind="choice" if labels or any(item.options for item in items) else "open",

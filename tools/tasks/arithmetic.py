@@ -47,6 +47,7 @@ def _two_operations(rng: random.Random) -> tuple[str, str]:
         case 1:
             return f"({first} + {second}) * {third}", str((first + second) * third)
         case 2:
-            return f"{second} * {third} - {first}", str(second * third - first)
+            less = rng.randint(1, second * third - 1)
+            return f"{second} * {third} - {less}", str(second * third - less)
         case _:
             return f"{second * third} / {third} + {first}", str(second + first)

@@ -33,7 +33,12 @@ MAKERS: dict[str, Callable[[random.Random], list[Made]]] = {
     "lists-and-strings": lists.items,
     "number-rules": sequences.items,
     "units": units.items,
+    "pocket-2-categories": pocket.two_categories,
+    "pocket-4-categories": pocket.four_categories,
+    "pocket-first-word": pocket.first_words,
     "pocket-judgements": pocket.judgements,
+    "pocket-look-up": pocket.look_up,
+    "pocket-new-categories": pocket.new_categories,
 }
 
 

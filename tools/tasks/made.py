@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from typing import Any
 
-Made = dict[str, str]
+Made = dict[str, Any]
 Draw = Callable[[random.Random], tuple[str, str]]
 """Draws an input and its target."""
 

@@ -1,25 +1,85 @@
-"""Items of the Pocket tasks, in the words and forms that the bundled models were trained on."""
+"""Items of the Pocket tasks, in the words and in the form that the bundled models were trained on.
+
+Their labels are words that training leaves out (`HELD_OUT_LABELS`), so nothing but examples can tell which is which.
+"""
 
 from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from made import Draw, Made, draw_each
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "pocket"))
 
-from words import NEGATIVE, POSITIVE, THINGS
+from words import CATEGORIES, EVERY_WORD, HELD_OUT, HELD_OUT_CATEGORIES, HELD_OUT_LABELS, NEGATIVE, POSITIVE, THINGS
 
-SENTENCES = ("the {0} was {1}", "a {1} {0}", "what a {1} {0}", "this {0} is {1}", "i found the {0} {1}")
-EACH = 80
+_SENTENCES = ("the {0} was {1}", "a {1} {0}", "what a {1} {0}", "this {0} is {1}", "i found the {0} {1}")
+_FRAMES = ("{}", "the {}", "my {}")
+_LABELS = HELD_OUT_LABELS[:10]
+"""Those of one token each."""
 
 
-def judgements(rng: random.Random) -> list[dict[str, str]]:
-    """Eighty good and eighty bad judgements, each kind with a label word that says nothing about it."""
-    made: dict[str, dict[str, str]] = {}
-    for label, category, words in (("river", "good", POSITIVE), ("stone", "bad", NEGATIVE)):
-        before = len(made)
-        while len(made) < before + EACH:
-            text = rng.choice(SENTENCES).format(rng.choice(THINGS), rng.choice(words))
-            made.setdefault(text, {"input": text, "target": label, "category": category})
-    return rng.sample(list(made.values()), len(made))
+def judgements(rng: random.Random) -> list[Made]:
+    """Eighty good and eighty bad judgements."""
+
+    def drawer(label: str, words: Sequence[str]) -> Draw:
+        return lambda rng: (rng.choice(_SENTENCES).format(rng.choice(THINGS), rng.choice(words)), label)
+
+    good, bad = _LABELS[:2]
+    return draw_each(rng, {"good": drawer(good, POSITIVE), "bad": drawer(bad, NEGATIVE)}, 80)
+
+
+def two_categories(rng: random.Random) -> list[Made]:
+    """Twenty animals and twenty fruits, each alone and after two other words."""
+    return _categories(("animal", "fruit"), _LABELS[2:4], 20, _FRAMES, rng)
+
+
+def four_categories(rng: random.Random) -> list[Made]:
+    """Sixteen words of each of four categories, each alone and after another word."""
+    return _categories(("tool", "city", "colour", "food"), _LABELS[4:8], 16, _FRAMES[:2], rng)
+
+
+def new_categories(rng: random.Random) -> list[Made]:
+    """The same of the categories that in-context training leaves out."""
+    return _categories(HELD_OUT_CATEGORIES, _LABELS[6:10], 16, _FRAMES[:2], rng)
+
+
+def look_up(rng: random.Random) -> list[Made]:
+    """A hundred and twenty tables of three pairs, each with one of its keys asked for."""
+    made = []
+    for _ in range(120):
+        keys = _different(3, lambda: HELD_OUT.pseudo_word(rng))
+        values = rng.sample(_LABELS, 3)
+        asked = rng.randrange(3)
+        table = "\n".join(f"{key} -> {value}" for key, value in zip(keys, values, strict=True))
+        made.append({"input": f"{table}\n{keys[asked]}", "target": values[asked], "options": values})
+    return made
+
+
+def first_words(rng: random.Random) -> list[Made]:
+    """A hundred and twenty lists of three words, and their first word."""
+    lists = _different(120, lambda: " ".join(rng.sample(EVERY_WORD, 3)))
+    return [{"input": words, "target": words.split()[0]} for words in lists]
+
+
+def _categories(
+    names: Sequence[str], labels: Sequence[str], count: int, frames: Sequence[str], rng: random.Random
+) -> list[Made]:
+    made = [
+        {"input": frame.format(word), "target": label, "category": name}
+        for name, label in zip(names, labels, strict=True)
+        for word in rng.sample(CATEGORIES[name], count)
+        for frame in frames
+    ]
+    return rng.sample(made, len(made))
+
+
+def _different(count: int, draw: Callable[[], str]) -> list[str]:
+    """`count` different texts, in the order in which they are drawn."""
+    drawn: dict[str, None] = {}
+    while len(drawn) < count:
+        drawn[draw()] = None
+    return list(drawn)
