@@ -24,16 +24,9 @@ class PageTable(FitTable):
         self._rows = rows
         matching = {key: dict(figures) for key, figures in rows.items() if matches(figures, self.wanted)}
         columns = filled(self.every_column, rows.values())
-        if columns == self.all_columns and matching.keys() == self._figures.keys():
-            for key, figures in matching.items():
-                if self._figures[key] != figures:
-                    self.put(key, figures)
-            return
-        self.all_columns = columns
-        self._figures = matching
-        self._widths = {}
-        if self.size.width:
-            self._fit(self.scrollable_content_region.width)
+        if columns != self.all_columns:
+            self.use_columns(columns)
+        self.show_only(matching)
 
     def find(self, words: str) -> None:
         """Show only the rows that have all of these words."""
