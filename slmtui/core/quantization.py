@@ -1,0 +1,53 @@
+"""Labels of quantizations, in any spelling, and where they stand in the names of files."""
+
+from __future__ import annotations
+
+import re
+
+ORDER = (
+    "Q4_K_M", "Q4_K_S", "Q4_K", "Q4_0", "IQ4_NL", "IQ4_XS", "Q4_1", "Q4_K_L", "Q4_K_XL", "Q5_K_M", "Q5_K_S", "Q5_K",
+    "Q5_0", "Q5_1", "Q5_K_L", "Q5_K_XL", "Q6_K", "Q6_K_L", "Q6_K_XL", "Q8_0", "Q8_K_XL", "Q3_K_M", "Q3_K_L",
+    "Q3_K_XL", "Q3_K_S", "Q3_K", "IQ3_M", "IQ3_S", "IQ3_XS", "IQ3_XXS", "Q2_K", "Q2_K_L", "Q2_K_XL", "Q2_K_S",
+    "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S", "TQ2_0", "TQ1_0", "MXFP4", "MXFP4_MOE", "NVFP4", "I2_S",
+    "BF16", "F16", "F32",
+)  # fmt: skip
+"""The labels of llama.cpp and of large publishers, in the order in which one is taken when nothing else decides."""
+_BY_LETTERS = {label.replace("_", ""): label for label in ORDER} | {"FP16": "F16", "FP32": "F32"}
+_LABEL = re.compile(
+    r"(?<![A-Za-z0-9])(?P<ud>UD[-_])?"
+    r"(?P<label>I?Q[1-8](?:[_-]?K)?(?:[_-]?(?:XXL|XXS|XL|XS|NL|[LMS01]))?(?:_[48]_[48])?"
+    r"|TQ[12][_-]?0|BF16|FP?16|FP?32|MXFP4(?:[_-]MOE)?|NVFP4|I2[_-]S)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_BITS = re.compile(r"(\d)[-_ ]?bits?", re.IGNORECASE)
+_DYNAMIC = re.compile(r"UD[-_ ]", re.IGNORECASE)
+
+
+def canonical(label: str) -> str:
+    """The label as llama.cpp prints it: `q4-k-m`, `Q4KM` and ` Q4_K_M` are Q4_K_M; unknown ones in capitals.
+
+    `UD-` (Unsloth's mixtures) stays in front; MLX's labels keep their usual form: `4-bit` is 4bit.
+    """
+    label = label.strip()
+    if bits := _BITS.fullmatch(label):
+        return f"{bits[1]}bit"
+    dynamic = _DYNAMIC.match(label)
+    rest = label[dynamic.end() :] if dynamic else label
+    letters = re.sub(r"[-_ ]", "", rest).upper()
+    return ("UD-" if dynamic else "") + _BY_LETTERS.get(letters, re.sub(r"[- ]", "_", rest).upper())
+
+
+def label_in(path: str) -> str | None:
+    """The label in a file's path on the hub: the last one in its name, or else in its folder's; None without one."""
+    folder, _, name = path.rpartition("/")
+    found = list(_LABEL.finditer(name)) or list(_LABEL.finditer(folder))
+    return canonical((found[-1]["ud"] or "") + found[-1]["label"]) if found else None
+
+
+def matching(wanted: str, labels: list[str]) -> str | None:
+    """The label that a person means: the same in another spelling, or the first of `ORDER` that begins so (Q4)."""
+    asked = canonical(wanted)
+    if asked in labels:
+        return asked
+    beginning = [label for label in ORDER if label in labels and label.startswith(asked)]
+    return beginning[0] if beginning and re.fullmatch(r"I?Q\d(_K)?|TQ\d", asked) else None
