@@ -169,22 +169,29 @@ class Fetcher(threading.Thread):
 
     def run(self) -> None:
         """Fetch until nothing is missing or the work ends."""
+        problem: Exception | None = RuntimeError("a connection of a download ended with a bug; its traceback is above")
         try:
             with self._work.partial.writer() as self._writer:
-                while (claim := self._work.take()) is not None:
-                    if not self._fetch(claim):
-                        return
-            self._work.leave()
+                self._fetch_all()
+            problem = None
         except (HubError, ChangedError, StoppedError, OSError) as error:
-            self._work.end(error)
+            problem = error
         finally:
             self._line.close()
+            if problem is not None:
+                self._work.end(problem)
 
     def dismiss(self) -> None:
         """Return when this thread is gone, or is only waiting for a connection with which it will do nothing."""
         self._line.cut()
         while self.is_alive() and not self._line.connecting:
             self.join(_POLL_S)
+
+    def _fetch_all(self) -> None:
+        while (claim := self._work.take()) is not None:
+            if not self._fetch(claim):
+                return
+        self._work.leave()
 
     def _fetch(self, claim: Claim) -> bool:
         """Fetch what was claimed; False when this connection is one too many."""

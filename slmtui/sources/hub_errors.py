@@ -27,6 +27,12 @@ def gated(repository: str, endpoint: str, *, with_token: bool) -> HubError:
     )
 
 
+def missing(repository: str, endpoint: str, *, with_token: bool) -> HubError:
+    """There is no such repository, or it is hidden from us."""
+    hidden = "or this token may not see it" if with_token else "or it is private: set HF_TOKEN if you may see it"
+    return HubError("missing", f"{endpoint} has no model {repository}, {hidden}. `slmtui search` finds models by words")
+
+
 def refusal(status: int, code: str | None, host: str, path: str) -> HubError:
     """A host's answer to a request for a file that no second try will change."""
     if code == "GatedRepo":

@@ -2,8 +2,8 @@
 
 A repository has a folder with `blobs` (contents, named by their hash), `snapshots` (a folder a commit, in which files
 have their own names and are links to blobs, or copies) and `refs` (which commit a branch was last seen at). A file that
-is being downloaded lies among the blobs, and its name ends with `.incomplete`, as Hugging Face's tools expect: `hf cache
-prune` clears away those that nobody finishes.
+is being downloaded lies among the blobs, and its name ends with `.incomplete`, as Hugging Face's tools expect:
+`hf cache prune` clears away those that nobody finishes.
 """
 
 from __future__ import annotations

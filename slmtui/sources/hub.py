@@ -1,0 +1,193 @@
+"""Asks a hub, through huggingface_hub, which files a repository holds at which commit, and what there is by words.
+
+`HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, proxies and the token of `hf auth login` hold as for every other program
+that uses huggingface_hub.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from slmtui import __version__
+from slmtui.core.hub_files import HubDataError, HubFile, Listing, checked_commit, checked_file, checked_repository
+from slmtui.core.text import one_line, shorten
+from slmtui.sources.hub_errors import HubError, gated, missing, refusal
+from slmtui.sources.hub_folder import cache_folder
+from slmtui.sources.ranges import Source
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.hf_api import ExpandModelProperty_T, ModelInfo
+
+_TIMEOUT_S = 20.0
+_TRIES = 4
+_LONGEST_WAIT_S = 30.0
+_BUSY = (408, 429, 500, 502, 503, 504)
+_T = TypeVar("_T")
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository that a search found; texts are without control characters."""
+
+    repository: str
+    downloads: int | None
+    """In the last 30 days."""
+    likes: int | None
+    updated: str | None
+    """Date as YYYY-MM-DD."""
+    gated: bool
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A hub, and the cache on this machine that its files go to."""
+
+    endpoint: str
+    cache: Path
+    token: str | None = field(default=None, repr=False)
+    timeout_s: float = _TIMEOUT_S
+    patience_s: float = 1.0
+    """The first wait after a hub was busy; it doubles."""
+
+    @classmethod
+    def from_environment(cls) -> Hub:
+        """The hub that huggingface_hub would use."""
+        from huggingface_hub import constants, get_token
+
+        return cls(constants.ENDPOINT, cache_folder(), get_token())
+
+    def list(self, repository: str, revision: str | None = None) -> Listing:
+        """What the repository holds at the newest commit of a branch, tag or commit; None is the main branch.
+
+        Raises:
+            HubError: the hub can't be asked, or does not have it or give it.
+        """
+        try:
+            checked_repository(repository)
+            info = self._ask(
+                repository,
+                lambda api: api.model_info(repository, revision=revision, files_metadata=True, timeout=self.timeout_s),
+            )
+            return _listing(info)
+        except HubDataError as error:
+            raise HubError("hostile", f"{error}; nothing was downloaded") from error
+
+    def search(self, words: str, form: str = "GGUF", limit: int = 20) -> tuple[Found, ...]:
+        """Repositories whose name has all of the words and that hold models of a format, most downloaded first.
+
+        Raises:
+            HubError: the hub can't be asked.
+        """
+
+        def find(api: HfApi) -> list[ModelInfo]:
+            more: list[ExpandModelProperty_T] = ["downloads", "likes", "lastModified", "gated"]
+            return list(api.list_models(search=words, filter=form.lower(), sort="downloads", limit=limit, expand=more))
+
+        return tuple(_found(info) for info in self._ask(words, find))
+
+    def source(self, listing: Listing, file: HubFile) -> Source:
+        """Where the content of a file can be had."""
+        url = f"{self.endpoint}/{listing.repository}/resolve/{listing.commit}/{quote(file.path)}"
+        headers = {"user-agent": f"slmtui/{__version__}"}
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
+        return Source(url, headers, file, self.timeout_s)
+
+    def _ask(self, about: str, question: Callable[[HfApi], _T]) -> _T:
+        """The answer of the hub; a busy one is asked again."""
+        import httpx2
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+        api = HfApi(self.endpoint, token=self.token or False, library_name="slmtui", library_version=__version__)
+        for attempt in range(_TRIES):
+            try:
+                return question(api)
+            except OfflineModeIsEnabled as error:
+                raise HubError("offline", "HF_HUB_OFFLINE is set, so no hub is asked; unset it to download") from error
+            except HfHubHTTPError as error:
+                status = error.response.status_code
+                if status not in _BUSY or attempt == _TRIES - 1:
+                    raise self._explained(error, about) from error
+                wait_s = max(self.patience_s * 2**attempt, _asked_to_wait_s(error.response.headers))
+            except httpx2.HTTPError as error:
+                if attempt == _TRIES - 1:
+                    raise self._unreachable(error) from error
+                wait_s = self.patience_s * 2**attempt
+            except (ValueError, KeyError, TypeError) as error:
+                raise HubError("server", f"{self.endpoint} does not answer as a hub does; check HF_ENDPOINT") from error
+            time.sleep(min(wait_s, _LONGEST_WAIT_S))
+        raise AssertionError("the last try returns or raises")
+
+    def _explained(self, error: HfHubHTTPError, about: str) -> HubError:
+        from huggingface_hub import errors
+
+        status = error.response.status_code
+        match error:
+            case errors.GatedRepoError():  # before its parent, which means that there is no such repository
+                return gated(about, self.endpoint, with_token=self.token is not None)
+            case errors.DisabledRepoError():
+                return HubError("missing", f"the hub has switched {about} off; choose another repository")
+            case errors.RevisionNotFoundError():
+                return HubError("missing", f"{about} has no such branch, tag or commit")
+            case errors.RepositoryNotFoundError():
+                return missing(about, self.endpoint, with_token=self.token is not None)
+        return refusal(status, None, urlsplit(self.endpoint).netloc, about)
+
+    def _unreachable(self, error: Exception) -> HubError:
+        why = one_line(str(error)) or type(error).__name__
+        return HubError(
+            "unreachable",
+            f"can't reach {self.endpoint}: {shorten(why, 120)}; check the network, the proxy and HF_ENDPOINT",
+        )
+
+
+def _listing(info: ModelInfo) -> Listing:
+    """What the hub said, checked."""
+    files: list[HubFile] = []
+    refused: list[str] = []
+    for sibling in info.siblings or ():
+        size = sibling.lfs.size if sibling.lfs else sibling.size
+        try:
+            files.append(checked_file(sibling.rfilename, size, sibling.lfs and sibling.lfs.sha256, sibling.blob_id))
+        except HubDataError:
+            refused.append(shorten(one_line(str(sibling.rfilename)), 80))
+    card = vars(info.card_data) if info.card_data else {}
+    base = card.get("base_model")
+    return Listing(
+        repository=checked_repository(info.id),
+        commit=checked_commit(info.sha),
+        files=tuple(files),
+        refused=tuple(refused),
+        gated=bool(info.gated),
+        private=bool(info.private),
+        licence=_text(card.get("license_name") or card.get("license")),
+        base_model=_text(base[0] if isinstance(base, list) and base else base),
+    )
+
+
+def _found(info: ModelInfo) -> Found:
+    return Found(
+        repository=one_line(info.id),
+        downloads=info.downloads,
+        likes=info.likes,
+        updated=f"{info.last_modified:%Y-%m-%d}" if info.last_modified else None,
+        gated=bool(info.gated),
+    )
+
+
+def _text(value: object) -> str | None:
+    return shorten(one_line(value), 80) if isinstance(value, str) else None
+
+
+def _asked_to_wait_s(headers: Mapping[str, str]) -> float:
+    asked = headers.get("retry-after", "")
+    return float(asked) if asked.isdecimal() else 0.0
