@@ -13,7 +13,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("SLMTUI_HOME", str(folder))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(folder / "huggingface"))
+    monkeypatch.setenv("LLAMA_CACHE", str(folder / "llama.cpp"))
+    monkeypatch.setenv("OLLAMA_MODELS", str(folder / "ollama"))
+    monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
-    for name in ("NO_COLOR", "SLMTUI_THEME", "COLUMNS", "LINES"):
+    for name in ("NO_COLOR", "SLMTUI_THEME", "COLUMNS", "LINES", "HF_TOKEN", "HF_HUB_CACHE", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     return folder

@@ -16,6 +16,7 @@ from importlib import import_module
 
 from slmtui import __version__
 from slmtui.cli.bench_flags import add_flags, layer_wish
+from slmtui.cli.pull_flags import add_pull, add_search
 
 DONE, FAILED, USAGE, SLOWER, INTERRUPTED = 0, 1, 2, 3, 130
 DIFF = "sessions diff"
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tasks(commands)
     _add_export(commands)
     _add_import(commands)
+    _add_library(commands)
     return parser
 
 
@@ -124,6 +126,14 @@ def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         parser.add_argument("--json", action="store_true", help="print JSON")
         if name == "sessions":
             _add_diff(commands)
+
+
+def _add_library(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, add, text in (
+        ("pull", add_pull, "Download models from the hub into the cache that other programs share."),
+        ("search", add_search, "Search the hub for models by words."),
+    ):
+        add(_add(commands, name, f"pull:{name}", text))
 
 
 def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -16,6 +16,10 @@ Source: TypeAlias = Literal["survey", "hub", "config", "file header", "catalogs"
 """Where a fact was read: the survey's table of models, Hugging Face, the model's config.json, a GGUF header, other
 programs' catalogs, the publisher's card, paper or announcement; or that it was computed from other facts."""
 
+Place: TypeAlias = Literal["bundled", "hub cache", "file", "llama.cpp", "LM Studio", "Ollama"]
+"""Where a model lies: with slmtui, in Hugging Face's cache, where the person named a file or folder, or in the store of
+another program, which alone may change it."""
+
 
 class CatalogError(ValueError):
     """An entry of the catalog is wrong; the message names the entry and the key."""
@@ -179,11 +183,18 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
     """A variant whose file is on this machine: what every later step is given."""
 
     id: str
-    """`model:QUANTIZATION` for a catalog entry, the file's path for any other file."""
+    """`model:QUANTIZATION` for a catalog entry, `owner/name:QUANTIZATION` for other files of the hub, `ollama/name:tag`
+    for Ollama's, the file's path for any other file."""
     name: str
     """Name with variant, short enough for a column head."""
     path: Path
+    """Of the file, or of the first of its parts; of the folder for MLX."""
     size_bytes: int
+    """Of all files together."""
+    format: Format = "GGUF"
+    place: Place = "file"
+    repository: str | None = None
+    """On the hub, where it is known to come from one."""
     card: ModelCard | None = None
     variant: Variant | None = None
 

@@ -26,8 +26,11 @@ from slmtui.lab import ceiling, loading
 from slmtui.lab import surroundings as around
 from slmtui.lab.loading import LoadOptions
 from slmtui.lab.surroundings import Circumstances, Surroundings
-from slmtui.sources import catalog, library
+from slmtui.sources import catalog, hashes, library
 from slmtui.sources.config import Config, ConfigError, load_config, save_config
+from slmtui.sources.hub_folder import cache_folder
+from slmtui.sources.library_hub import hub_models
+from slmtui.sources.library_others import Others, other_models
 from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.store import Store, StoreError
 
@@ -113,16 +116,36 @@ class Services:
     # -- models
 
     def models(self) -> tuple[LocalModel, ...]:
-        """Bundled models and the person's own files."""
-        return library.local_models(self.catalog, self.config.folders)
+        """Models that an engine of this version opens: bundled, downloaded, other programs', and the person's files."""
+        return tuple(model for model in self.library() if model.format == "GGUF")
+
+    def library(self) -> tuple[LocalModel, ...]:
+        """Every model on this machine."""
+        return library.local_models(self.catalog, self.config.folders, self._shared())
 
     def find(self, spec: str) -> LocalModel:
-        """The model that `pocket-5m`, `pocket-5m:Q4_K_M` or a path means.
+        """The model that `pocket-5m`, `qwen3-0.6b:Q4_K_M`, another id or a path means.
 
         Raises:
-            library.UnknownModelError: there is no such model; the message says what to do.
+            library.UnknownModelError: there is no such model that can be opened; the message says what to do.
         """
-        return library.find_model(spec, self.catalog, self.config.folders)
+        model = self.find_any(spec)
+        if model.format == "MLX":
+            raise library.UnknownModelError(
+                f"{model.id} is here in MLX's format, which no engine of this version opens; pull a GGUF variant"
+            )
+        return model
+
+    def find_any(self, spec: str) -> LocalModel:
+        """The same, whether an engine opens it or not.
+
+        Raises:
+            library.UnknownModelError: there is no such model.
+        """
+        return library.find_model(spec, self.catalog, self.config.folders, self._shared())
+
+    def _shared(self) -> tuple[LocalModel, ...]:
+        return (*hub_models(self.catalog, cache_folder()), *other_models(Others.find()))
 
     async def add_file(self, path: Path) -> LocalModel:
         """Remember a .gguf file, so that it is listed now and later.
@@ -267,7 +290,7 @@ class Services:
     async def sha256(self, path: Path) -> str | None:
         """Hash of a model file, None when it cannot be read; a file that did not change is read once."""
         try:
-            return await asyncio.to_thread(library.file_sha256, path, self.paths.hashes)
+            return await asyncio.to_thread(hashes.file_sha256, path, self.paths.hashes)
         except OSError:
             return None
 

@@ -37,10 +37,10 @@ def refusal(status: int, code: str | None, host: str, path: str) -> HubError:
     """A host's answer to a request for a file that no second try will change."""
     if code == "GatedRepo":
         return HubError("gated", f"{host} gives {path} only to those who accepted its licence there")
+    if code == "RepoNotFound" or status in (404, 410):
+        return HubError("missing", f"{host} has {path} no more ({status}); the repository was changed or removed")
     if status in (401, 403):
         return HubError("refused", f"{host} refuses {path} ({status}); set HF_TOKEN to a token that may read it")
-    if status in (404, 410):
-        return HubError("missing", f"{host} has {path} no more ({status}); the repository was changed or removed")
     if status >= 500:
         return HubError("server", f"{host} can't answer for {path} now ({status}); try again later")
     return HubError("server", f"{host} does not give {path} ({status}); check HF_ENDPOINT and the proxy")

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from slmtui.core.catalog import LocalModel, ModelCard, Variant
+from slmtui.core.quantization import matching
 from slmtui.core.text import one_line, shorten
-from slmtui.sources.atomic import write_atomically
 from slmtui.sources.resources import pocket_folder
 
 _DEPTH_LIMIT = 8
 _ENTRY_LIMIT = 50_000
-_HASHES_LIMIT = 500
 _PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 _SEE = "`slmtui models` lists what is here"
 
@@ -29,33 +25,34 @@ class UnknownModelError(ValueError):
     """No model on this machine has that name; the message says what to do."""
 
 
-class _Hash(msgspec.Struct, frozen=True):
-    size_bytes: int
-    mtime_ns: int
-    sha256: str
+def local_models(
+    cards: Iterable[ModelCard], folders: Iterable[str | Path] = (), shared: Iterable[LocalModel] = ()
+) -> tuple[LocalModel, ...]:
+    """Every variant whose file is here: bundled ones in catalog order, `shared` ones, then each folder's by path.
 
-
-def local_models(cards: Iterable[ModelCard], folders: Iterable[str | Path] = ()) -> tuple[LocalModel, ...]:
-    """Every variant whose file is here: bundled ones in catalog order, then files of each folder by path.
-
-    Folders are searched to a depth of 8 and to 50,000 entries each; a folder that can't be read counts as
-    empty, links are followed but no folder is entered twice. Only the first part of a split model is listed.
+    `shared` are what `library_hub` and `library_others` find. Folders are searched to a depth of 8 and to 50,000
+    entries each; a folder that can't be read counts as empty, links are followed but no folder is entered twice. Only
+    the first part of a split model is listed, and a file in several places once.
     """
     bundled = [model for card in cards if card.bundled for model in _bundled_models(card)]
-    seen = {model.path.resolve() for model in bundled}
     found: list[LocalModel] = []
-    for folder in folders:
-        for path in sorted(_gguf_files(_absolute(str(folder)))):
-            if (real := path.resolve()) not in seen and (model := _file_model(path)) is not None:
-                seen.add(real)
-                found.append(model)
-    return (*bundled, *found)
+    seen: set[Path] = set()
+    for model in (*bundled, *shared, *(model for folder in folders for model in _folder_models(folder))):
+        if (real := model.path.resolve()) not in seen:
+            seen.add(real)
+            found.append(model)
+    return tuple(found)
 
 
-def find_model(spec: str, cards: Sequence[ModelCard], folders: Iterable[str | Path] = ()) -> LocalModel:
-    """The model that a person means by `pocket-5m`, `pocket-5m:Q4_K_M` (in any case) or a file's path.
+def find_model(
+    spec: str,
+    cards: Sequence[ModelCard],
+    folders: Iterable[str | Path] = (),
+    shared: Sequence[LocalModel] = (),
+) -> LocalModel:
+    """The model that a person means by `pocket-5m`, `pocket-5m:Q4_K_M`, another id in any spelling, or a path.
 
-    A bare file name, with or without `.gguf`, is looked up in `folders` too. Nothing is opened.
+    A bare file name, with or without `.gguf`, is looked up too. Nothing is opened.
 
     Raises:
         UnknownModelError: no such model or file here, or its file is missing.
@@ -65,41 +62,22 @@ def find_model(spec: str, cards: Sequence[ModelCard], folders: Iterable[str | Pa
         raise UnknownModelError(f"no model was named; {_SEE}")
     card = next((card for card in cards if card.id == spec.partition(":")[0].lower()), None)
     if card is not None:
-        return _catalog_model(card, spec.partition(":")[2])
+        return _catalog_model(card, spec.partition(":")[2], shared)
     path = _absolute(spec)
     if _holds(path.is_file):
-        return _named_file(path, cards)
-    local = local_models(cards, folders)
-    named = [m for m in local if m.card is None and spec.lower() in (m.path.name.lower(), m.path.stem.lower())]
+        return _named_file(path, local_models(cards, (), shared))
+    local = local_models(cards, folders, shared)
+    named = _of_repository(spec, local) or [
+        m for m in local if m.card is None and spec.lower() in (m.id.lower(), m.path.name.lower(), m.path.stem.lower())
+    ]
     if len(named) == 1:
         return named[0]
     if named:
-        paths = ", ".join(str(model.path) for model in named)
-        raise UnknownModelError(f"{one_line(spec)} could be any of {paths}; give the path of the one you mean")
+        ids = ", ".join(one_line(model.id) for model in named)
+        raise UnknownModelError(f"{one_line(spec)} could be any of {ids}; give the one that you mean")
     if _looks_like_path(spec):
         raise UnknownModelError(_missing_file(path))
     raise UnknownModelError(_unknown(spec, cards, local))
-
-
-def file_sha256(path: Path, cache: Path) -> str:
-    """SHA-256 of a file in lower-case hexadecimal, computed once for each size and time of change.
-
-    `cache` is the JSON file that remembers it; one that is damaged or can't be written is ignored.
-
-    Raises:
-        OSError: the file at `path` can't be read.
-    """
-    path = path.resolve()
-    before = path.stat()
-    known = _read_hashes(cache).get(str(path))
-    if known is not None and (known.size_bytes, known.mtime_ns) == (before.st_size, before.st_mtime_ns):
-        return known.sha256
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    after = path.stat()
-    if (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
-        _remember(cache, str(path), _Hash(after.st_size, after.st_mtime_ns, digest))
-    return digest
 
 
 def _bundled_models(card: ModelCard) -> Iterator[LocalModel]:
@@ -115,37 +93,53 @@ def _card_model(card: ModelCard, variant: Variant, path: Path) -> LocalModel:
         name=f"{card.name} {variant.quantization}",
         path=path,
         size_bytes=path.stat().st_size,
+        place="bundled",
         card=card,
         variant=variant,
     )
 
 
-def _catalog_model(card: ModelCard, label: str) -> LocalModel:
-    labels = {variant.quantization.lower(): variant for variant in card.variants}
-    variant = labels.get(label.lower()) if label else card.default_variant
-    if variant is None:
-        known = ", ".join(f"{card.id}:{known.quantization}" for known in card.variants) or "none"
-        raise UnknownModelError(f"{card.id} has no variant {one_line(label) or 'at all'}; it has {known}")
-    if not card.bundled:
+def _catalog_model(card: ModelCard, label: str, shared: Sequence[LocalModel]) -> LocalModel:
+    here = [*_bundled_models(card)] if card.bundled else [model for model in shared if model.card == card]
+    by_label = {model.variant.quantization: model for model in reversed(here) if model.variant is not None}
+    known = {variant.quantization for variant in card.variants}
+    wanted = (
+        matching(label, [*known, *by_label]) if label else card.default_variant and card.default_variant.quantization
+    )
+    if wanted in by_label:
+        return by_label[wanted]
+    if not label and here:
+        return here[0]
+    if wanted is None or (card.bundled and wanted not in known):
+        listed = ", ".join(f"{card.id}:{variant.quantization}" for variant in card.variants) or "none"
+        raise UnknownModelError(f"{card.id} has no variant {one_line(label) or 'at all'}; it has {listed}")
+    if card.bundled:
+        path = pocket_folder() / next(one.file or "" for one in card.variants if one.quantization == wanted)
         raise UnknownModelError(
-            f"{card.id}:{variant.quantization} is in the catalog, but its file is not on this machine; "
-            f"give the path of a .gguf file, or choose another model: {_SEE}"
-        )
-    path = pocket_folder() / (variant.file or "")
-    if not path.is_file():
-        raise UnknownModelError(
-            f"the file of the bundled model {card.id}:{variant.quantization} is missing ({path}); "
+            f"the file of the bundled model {card.id}:{wanted} is missing ({path}); "
             f"install slmtui again, or choose another model: {_SEE}"
         )
-    return _card_model(card, variant, path)
+    raise UnknownModelError(
+        f"{card.id}:{wanted} is in the catalog, but not on this machine; `slmtui pull {card.id}:{wanted}` downloads it"
+    )
 
 
-def _named_file(path: Path, cards: Sequence[ModelCard]) -> LocalModel:
-    # A bundled file keeps its card when named by its path: demo models are labelled wherever they appear.
-    for card in cards:
-        for bundled in _bundled_models(card) if card.bundled else ():
-            if bundled.path.samefile(path):
-                return bundled
+def _of_repository(spec: str, local: Sequence[LocalModel]) -> list[LocalModel]:
+    """Models of the hub's repository `owner/name` or `owner/name:LABEL`, whatever they are called here."""
+    name, _, label = spec.partition(":")
+    models = [model for model in local if model.repository is not None and model.repository.lower() == name.lower()]
+    if not label:
+        return models
+    wanted = matching(label, [model.variant.quantization for model in models if model.variant is not None])
+    return [model for model in models if model.variant is not None and model.variant.quantization == wanted]
+
+
+def _named_file(path: Path, known: Sequence[LocalModel]) -> LocalModel:
+    # A known file keeps its card when named by its path: demo models are labelled wherever they appear.
+    for one in known:
+        with contextlib.suppress(OSError, ValueError):
+            if one.path.samefile(path):
+                return one
     model = _file_model(path)
     if model is None:
         raise UnknownModelError(
@@ -153,6 +147,12 @@ def _named_file(path: Path, cards: Sequence[ModelCard]) -> LocalModel:
             "rename the file"
         )
     return model
+
+
+def _folder_models(folder: str | Path) -> Iterator[LocalModel]:
+    for path in sorted(_gguf_files(_absolute(str(folder)))):
+        if (model := _file_model(path)) is not None:
+            yield model
 
 
 def _file_model(path: Path) -> LocalModel | None:
@@ -260,19 +260,3 @@ def _unknown(spec: str, cards: Sequence[ModelCard], local: Sequence[LocalModel])
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(one_line(name) for name in names[:5])
     return f"{shown}, …" if len(names) > 5 else shown
-
-
-def _read_hashes(cache: Path) -> dict[str, _Hash]:
-    try:
-        return msgspec.json.decode(cache.read_bytes(), type=dict[str, _Hash])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-
-
-def _remember(cache: Path, path: str, entry: _Hash) -> None:
-    hashes = _read_hashes(cache)
-    hashes.pop(path, None)
-    newest = list(hashes.items())[-(_HASHES_LIMIT - 1) :]
-    with contextlib.suppress(OSError, UnicodeEncodeError):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(cache, msgspec.json.encode({**dict(newest), path: entry}))

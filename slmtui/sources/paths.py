@@ -47,6 +47,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         return self.data / "slmtui.sqlite3"
 
     @property
+    def downloads(self) -> Path:
+        """Which files of the shared cache slmtui downloaded."""
+        return self.data / "downloads.json"
+
+    @property
     def hashes(self) -> Path:
         """Cache of the model files' SHA-256."""
         return self.cache / "sha256.json"

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from tests.hub.content import Repository
 from tests.hub.server import LoopbackHub
 
-__all__ = ["LoopbackHub", "Repository"]
+__all__ = ["LoopbackHub", "Repository", "connect"]
+
+
+def connect(hub: LoopbackHub, patch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Let this process and those that it starts know no other hub, and keep its files in `cache`."""
+    from huggingface_hub import constants
+
+    for name, value in hub.environment(cache).items():
+        patch.setenv(name, value)
+    patch.setattr(constants, "ENDPOINT", hub.endpoint)
+    patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    patch.setattr(constants, "HF_TOKEN_PATH", str(cache.parent / "token"))

@@ -10,7 +10,8 @@ import pytest
 
 from slmtui.core.catalog import ModelCard, Variant
 from slmtui.sources.catalog import read_catalog
-from slmtui.sources.library import UnknownModelError, file_sha256, find_model, local_models
+from slmtui.sources.hashes import file_sha256
+from slmtui.sources.library import UnknownModelError, find_model, local_models
 from slmtui.sources.resources import pocket_folder
 
 CARDS = read_catalog()
@@ -120,7 +121,7 @@ def test_find_by_name_in_the_folders(tmp_path: Path) -> None:
     assert find_model("tiny-q8_0", CARDS, [tmp_path]).path == path
     assert find_model("tiny-q8_0.gguf", CARDS, [tmp_path]).path == path
     gguf(tmp_path / "two" / "tiny-q8_0.gguf", 5)
-    with pytest.raises(UnknownModelError, match=r"could be any of .*one.*two.*; give the path"):
+    with pytest.raises(UnknownModelError, match=r"could be any of .*one.*two.*; give the one"):
         find_model("tiny-q8_0", CARDS, [tmp_path])
 
 
@@ -131,7 +132,10 @@ def test_find_by_name_in_the_folders(tmp_path: Path) -> None:
         ("pocket-5n", r"no model is called pocket-5n; did you mean pocket-5m"),
         ("\x1b[2Jzzz", r"no model is called zzz; `slmtui models` lists"),
         ("pocket-5m:Q9", r"pocket-5m has no variant Q9; it has pocket-5m:Q4_K_M, pocket-5m:Q8_0, pocket-5m:F16"),
-        ("tiny-1b", r"tiny-1b:Q8_0 is in the catalog, but its file is not on this machine"),
+        (
+            "tiny-1b",
+            r"tiny-1b:Q8_0 is in the catalog, but not on this machine; `slmtui pull tiny-1b:Q8_0` downloads it",
+        ),
         ("lost", r"the file of the bundled model lost:Q8_0 is missing \(.*tiny\.gguf\); install slmtui again"),
         ("empty", r"empty has no variant at all; it has none"),
         ("modle.gguf", r"there is no file .*modle\.gguf; did you mean model\.gguf\?"),

@@ -1,0 +1,31 @@
+"""The flags of the commands that bring models here and take them away."""
+
+from __future__ import annotations
+
+import argparse
+
+_WANTED = (
+    "an id of the catalog (qwen3-0.6b), with a variant (qwen3-0.6b:Q4_K_M), a repository of the hub (owner/name or "
+    "owner/name:Q4_K_M), or an address copied from it"
+)
+_WHERE = (
+    "Files go to Hugging Face's cache, which other programs share. HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE, HF_HUB_OFFLINE "
+    "and HTTPS_PROXY hold. A download that was stopped or killed is gone on with by the same command."
+)
+
+
+def add_pull(parser: argparse.ArgumentParser) -> None:
+    """Flags of `slmtui pull`."""
+    parser.epilog = _WHERE
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=_WANTED)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be downloaded and whether it fits")
+    parser.add_argument("--force", action="store_true", help="download what does not fit all the same")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Flags of `slmtui search`."""
+    parser.add_argument("words", nargs="+", metavar="WORD", help="all of them are in the repository's name")
+    parser.add_argument("--mlx", action="store_true", help="models in MLX's format in place of GGUF")
+    parser.add_argument("-n", "--limit", type=int, default=20, metavar="NUMBER", help="at most so many (default: 20)")
+    parser.add_argument("--json", action="store_true", help="print JSON")

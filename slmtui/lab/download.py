@@ -1,0 +1,146 @@
+"""Downloads: a plan becomes files on this machine, and everything that happens on the way is told as events.
+
+    planned = await plan(services, "qwen3-0.6b:Q4_K_M")
+    transfer = Transfer(services, planned)
+    async for event in transfer.events():        # Progress …, Verified …, then one ending
+        ...                                      # meanwhile: transfer.pause() or transfer.cancel()
+
+Several transfers may run at once. After `Paused` the same plan in another `Transfer`, in this process or another one,
+goes on with what is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator
+from typing import Literal
+
+from slmtui.core.catalog import LocalModel
+from slmtui.core.hub_files import HubDataError, HubFile
+from slmtui.core.rate import Rate
+from slmtui.lab.download_events import (
+    Cancelled,
+    DownloadFailed,
+    Event,
+    Paused,
+    Planned,
+    Progress,
+    Ready,
+    Verified,
+)
+from slmtui.lab.download_plan import plan
+from slmtui.lab.services import Services
+from slmtui.sources.fetch import StoppedError
+from slmtui.sources.hub import Hub
+from slmtui.sources.hub_errors import HubError
+from slmtui.sources.hub_folder import RepositoryFolder
+from slmtui.sources.hub_remove import discard, remove
+from slmtui.sources.pull import Pull, here_bytes
+from slmtui.sources.receipts import add_receipts
+
+__all__ = ["Transfer", "plan"]
+
+_TELL_EVERY_S = 0.2
+
+
+class Transfer:
+    """One variant on its way to this machine."""
+
+    def __init__(self, services: Services, planned: Planned, hub: Hub | None = None) -> None:
+        """Nothing happens before `events` is iterated; `hub` None is the one of the environment."""
+        self.planned = planned
+        self._services, self._hub = services, hub
+        self._wish: Literal["pause", "cancel"] | None = None
+        self._pull: Pull | None = None
+        self._rate = Rate()
+        self._brought: list[HubFile] = []
+        """Files that were not here before."""
+
+    def pause(self) -> None:
+        """End the transfer soon, with `Paused`; what is here stays."""
+        self._stop("pause")
+
+    def cancel(self) -> None:
+        """End the transfer soon, with `Cancelled`; what is here of it is deleted."""
+        self._stop("cancel")
+
+    async def events(self) -> AsyncGenerator[Event]:
+        """Download file after file; exactly one ending comes, last."""
+        hub = self._hub if self._hub is not None else await asyncio.to_thread(Hub.from_environment)
+        try:
+            before = 0
+            for file in self.planned.files:
+                async for progress in self._bring(hub, file, before):
+                    yield progress
+                before += file.size_bytes
+                yield Verified(file=file.path, sha256=file.sha256)
+            yield Ready(model=await asyncio.to_thread(self._take_in))
+        except StoppedError:
+            yield await asyncio.to_thread(self._leave, hub)
+        except HubError as error:
+            yield DownloadFailed(kind=error.kind, message=f"{error}.")
+        except HubDataError as error:
+            yield DownloadFailed(kind="hostile", message=f"{error}.")
+        except OSError as error:
+            yield DownloadFailed(kind="disk", message=_disk_words(error, hub))
+
+    async def _bring(self, hub: Hub, file: HubFile, before: int) -> AsyncGenerator[Progress]:
+        """Bring one file; `before` bytes of the plan's other files are here."""
+        pull = self._pull = Pull(hub, self.planned.listing, file)
+        was_here = await asyncio.to_thread(lambda: pull.done_bytes == file.size_bytes)
+        if self._wish is not None:
+            pull.stop()
+        running = asyncio.ensure_future(asyncio.to_thread(pull.run))
+        try:
+            while not running.done():
+                yield self._progress(pull, before)
+                await asyncio.wait({running}, timeout=_TELL_EVERY_S)
+            await running
+            self._brought += [] if was_here else [file]
+            yield self._progress(pull, before)
+        finally:
+            pull.stop()
+            # A thread can't be cancelled: the lock is given back, and the note written, when it has ended.
+            while not running.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({running})
+
+    def _progress(self, pull: Pull, before: int) -> Progress:
+        done, total = before + pull.done_bytes, self.planned.size_bytes
+        self._rate.note(time.monotonic(), done)
+        return Progress(
+            done_bytes=done,
+            total_bytes=total,
+            rate_bytes_per_s=self._rate.per_s,
+            seconds_left=self._rate.left_s(total - done),
+            file=pull.file.path,
+            remark=pull.remark,
+        )
+
+    def _stop(self, wish: Literal["pause", "cancel"]) -> None:
+        self._wish = wish
+        if self._pull is not None:
+            self._pull.stop()
+
+    def _take_in(self) -> LocalModel:
+        """Note that the files came through slmtui, and find the model that they are."""
+        planned, services = self.planned, self._services
+        add_receipts(services.paths.downloads, planned.listing.repository, self._brought)
+        return services.find_any(planned.id)
+
+    def _leave(self, hub: Hub) -> Event:
+        """Keep or delete what is here."""
+        folder = RepositoryFolder(hub.cache, self.planned.listing.repository)
+        commit = self.planned.listing.commit
+        if self._wish == "cancel":
+            remove(folder, [folder.pointer(commit, file) for file in self._brought], [one.key for one in self._brought])
+            discard(folder, self.planned.files)
+            return Cancelled()
+        return Paused(done_bytes=sum(here_bytes(folder, commit, file) for file in self.planned.files))
+
+
+def _disk_words(error: OSError, hub: Hub) -> str:
+    why = error.strerror or str(error)
+    return f"The file can't be written into {hub.cache}: {why}. Free some space or set HF_HUB_CACHE; what came stays."

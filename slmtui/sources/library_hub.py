@@ -1,0 +1,168 @@
+"""Models in Hugging Face's cache, whichever program brought them there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from slmtui.core.catalog import Format, LocalModel, ModelCard, Variant
+from slmtui.core.hub_files import HubDataError, HubFile, checked_path, checked_repository, gguf_choices
+from slmtui.core.text import one_line
+
+_FILES_LIMIT = 2_000
+"""In one snapshot; a model has a few dozen."""
+_CONFIG_LIMIT_BYTES = 4 << 20
+_NO_BLOB = "0" * 40
+
+
+class _Bits(msgspec.Struct):
+    bits: int
+    group_size: int
+
+
+class _Index(msgspec.Struct):
+    weight_map: dict[str, str]
+
+
+class _Config(msgspec.Struct):
+    """What of an MLX model's `config.json` tells that it is one."""
+
+    quantization: _Bits | None = None
+    torch_dtype: str | None = None
+    dtype: str | None = None
+
+
+def hub_models(cards: Iterable[ModelCard], cache: Path) -> tuple[LocalModel, ...]:
+    """Every whole model in the cache, by repository; of several commits the one that a branch was last seen at counts.
+
+    A folder that can't be read counts as empty.
+    """
+    known = {place.id.lower(): card for card in cards for place in card.repositories}
+    models: dict[str, LocalModel] = {}
+    for folder in _inside(cache):
+        if not folder.name.startswith("models--"):
+            continue
+        repository = "/".join(folder.name.split("--")[1:])
+        with contextlib.suppress(HubDataError):
+            checked_repository(repository)
+            card = known.get(repository.lower())
+            for snapshot in _snapshots(folder):
+                for model in _models(snapshot, repository, card):
+                    models.setdefault(model.id, model)
+    return tuple(models.values())
+
+
+def files_of(model: LocalModel) -> tuple[Path, ...]:
+    """Every file of a model in the cache."""
+    snapshot = model.path if model.format == "MLX" else _snapshot_of(model.path)
+    files = tuple(_files(snapshot))
+    if model.format == "MLX":
+        return tuple(snapshot / file.path for file in files)
+    name = model.path.relative_to(snapshot).as_posix()
+    choice = next(choice for choice in gguf_choices(files) if choice.files[0].path == name)
+    return tuple(snapshot / file.path for file in choice.files)
+
+
+def mlx_label(folder: Path) -> str | None:
+    """Quantization of the MLX model in a folder, from its `config.json`; None when it is none, or not whole."""
+    try:
+        with (folder / "config.json").open("rb") as file:
+            config = msgspec.json.decode(file.read(_CONFIG_LIMIT_BYTES), type=_Config)
+        weights = any(path.suffix == ".safetensors" for path in folder.iterdir())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if not weights or not _shards_are_there(folder):
+        return None
+    if config.quantization is not None:
+        return f"{config.quantization.bits}bit"
+    return {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}.get(config.torch_dtype or config.dtype or "")
+
+
+def _models(snapshot: Path, repository: str, card: ModelCard | None) -> Iterator[LocalModel]:
+    files = tuple(_files(snapshot))
+    for choice in gguf_choices(files):
+        path = snapshot.joinpath(*choice.files[0].path.split("/"))
+        yield _model(repository, card, "GGUF", choice.label, path, choice.size_bytes)
+    label = mlx_label(snapshot)
+    if label is not None and (label.endswith("bit") or _is_mlx(repository, card)):
+        yield _model(repository, card, "MLX", label, snapshot, sum(file.size_bytes for file in files))
+
+
+def _model(
+    repository: str, card: ModelCard | None, form: Format, label: str | None, path: Path, size_bytes: int
+) -> LocalModel:
+    variants = [one for one in card.variants if one.format == form] if card is not None else []
+    variant = next((one for one in variants if one.file == path.name or one.quantization == label), None)
+    label = variant.quantization if variant is not None else label
+    named = f"{repository}:{label}" if label else f"{repository}/{path.name}"
+    return LocalModel(
+        id=f"{card.id}:{label}" if card is not None and label else named,
+        name=f"{card.name} {label}" if card is not None and label else one_line(named.partition("/")[2]),
+        path=path,
+        size_bytes=size_bytes,
+        format=form,
+        place="hub cache",
+        repository=repository,
+        card=card,
+        variant=variant or Variant(quantization=label or "", format=form, repository=repository, file=path.name),
+    )
+
+
+def _is_mlx(repository: str, card: ModelCard | None) -> bool:
+    places = card.repositories if card is not None else ()
+    listed = {place.id.lower() for place in places if place.format == "MLX"}
+    return repository.startswith("mlx-community/") or repository.lower() in listed
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    """Snapshots of a repository; those at which a branch was last seen come first, then the newest."""
+    at: set[str] = set()
+    for reference in _inside(folder / "refs"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            at.add(reference.read_text("ascii").strip())
+    dated: list[tuple[bool, float, Path]] = []
+    for snapshot in _inside(folder / "snapshots"):
+        with contextlib.suppress(OSError):
+            dated.append((snapshot.name not in at, -snapshot.stat().st_mtime, snapshot))
+    return [snapshot for *_, snapshot in sorted(dated)]
+
+
+def _files(snapshot: Path) -> Iterator[HubFile]:
+    """The files of a snapshot that are really there."""
+    left = _FILES_LIMIT
+    for folder, _, names in os.walk(snapshot):
+        for name in names[:left]:
+            path = Path(folder) / name
+            with contextlib.suppress(OSError, HubDataError):
+                relative = checked_path(path.relative_to(snapshot).as_posix())
+                yield HubFile(path=relative, size_bytes=path.stat().st_size, blob=_NO_BLOB)
+        left -= len(names)
+        if left <= 0:
+            return
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _shards_are_there(folder: Path) -> bool:
+    """Whether every file that the weights' index names is in the folder."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        document = msgspec.json.decode(index.read_bytes(), type=_Index)
+    except FileNotFoundError:
+        return True
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return all((folder / Path(name).name).exists() for name in set(document.weight_map.values()))
+
+
+def _snapshot_of(path: Path) -> Path:
+    return next(folder for folder in path.parents if folder.parent.name == "snapshots")

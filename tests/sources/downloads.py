@@ -1,0 +1,50 @@
+"""What tests of downloads share: a hub with one model, and a download of it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from slmtui.core.hub_files import HubFile, Listing
+from slmtui.sources.download import Download
+from slmtui.sources.hub import Hub
+from slmtui.sources.hub_folder import RepositoryFolder
+from slmtui.sources.partial import Partial
+from tests.hub import LoopbackHub, Repository
+
+NAME = "somebody/Tiny-GGUF"
+FILE = "Tiny-Q4_K_M.gguf"
+MIB = 1024 * 1024
+
+
+def noise(size: int, seed: int = 7) -> bytes:
+    """Bytes that nothing compresses, the same each time."""
+    return random.Random(seed).randbytes(size)
+
+
+def serve(hub: LoopbackHub, content: bytes | Path, name: str = NAME, file: str = FILE) -> Repository:
+    """Put a repository with one model on the hub."""
+    repository = hub.add(Repository(name))
+    repository.add(file, content)
+    return repository
+
+
+class Attempt:
+    """One download of the file, as a process would make it."""
+
+    def __init__(self, loopback: LoopbackHub, cache: Path, *, timeout_s: float = 5.0, lines: int = 1) -> None:
+        self.hub = Hub(loopback.endpoint, cache, timeout_s=timeout_s, patience_s=0.01)
+        self.listing: Listing = self.hub.list(NAME)
+        self.file: HubFile = self.listing.files[0]
+        self.folder = RepositoryFolder(cache, NAME)
+        self.folder.blob(self.file).parent.mkdir(parents=True, exist_ok=True)
+        self.partial = Partial(self.folder.partial(self.file), self.file, self.listing.commit)
+        self.download = Download(self.hub.source(self.listing, self.file), self.partial, lines, patience_s=0.01)
+
+    def run(self) -> bytes:
+        """Download to the end; what the file holds then."""
+        try:
+            self.download.run()
+        finally:
+            self.partial.close()
+        return self.partial.path.read_bytes()
