@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slmtui.core.task import Item, Task, TaskError
+from slmtui.core.task import HEAD_WORDS, Item, Task, TaskError
 from slmtui.sources import tasks
 from slmtui.sources.resources import task_files
 from slmtui.sources.tasks import find_task, read_task, shipped_tasks
@@ -169,3 +169,11 @@ def test_what_is_no_task_at_all_is_refused(tmp_path: Path, monkeypatch: pytest.M
     huge = written(tmp_path / "huge.jsonl", LINE * 40_000)
     assert faults(huge) == ("it is larger than 1 MB, more than can be meant",)
     assert len(faults(written(tmp_path / "deep.jsonl", "[" * 100_000))) == 1
+
+
+def test_the_page_on_tasks_tells_what_is_there() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text("utf-8")
+    keys = page.partition("<!-- head -->\n")[2].partition("<!-- /head -->")[0].splitlines()[2:]
+    assert keys == [f"| `{key}` | {words} |" for key, words in HEAD_WORDS.items()]
+    listed = page.partition("<!-- shipped -->\n")[2].partition("<!-- /shipped -->")[0].splitlines()[2:]
+    assert listed == [f"| `{t.id}` | {t.description} | {t.kind} | {len(t.items)} |" for t in shipped_tasks()]
