@@ -19,7 +19,7 @@ Normalisation = Literal["case", "space", "punctuation"]
 Comparison = Literal["text", "number", "json"]
 
 HEAD_WORDS: Mapping[str, str] = {
-    "id": "Lower-case letters, digits, '.', '_' and '-'; the file's name without its ending.",
+    "id": "Lower-case letters, digits, '.', '_' and '-': what the task is called in results.",
     "name": "A few words for lists and charts.",
     "description": "One sentence: what the model has to do.",
     "kind": '"choice": the most likely of the options is the answer. "open": the answer is written by the model.',

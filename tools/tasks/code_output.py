@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import random
-from collections.abc import Callable
+from itertools import cycle
 
-from made import Made, draw_each, words
+from made import Draw, Made, draw_each, words
 
 _WORDS = words("apple bread cloud dance eagle flame grape horse image jelly kite lemon mango night ocean piano")
 # Upper-case words stand for what is drawn: N M K numbers, W V words, L a list of numbers, S a list of words.
@@ -67,13 +67,11 @@ def items(rng: random.Random) -> list[Made]:
     return draw_each(rng, {kind: _drawer(programs) for kind, programs in _PROGRAMS.items()}, 18)
 
 
-def _drawer(programs: tuple[str, ...]) -> Callable[[random.Random], tuple[str, str]]:
-    turn = 0
+def _drawer(programs: tuple[str, ...]) -> Draw:
+    turns = cycle(programs)
 
     def draw(rng: random.Random) -> tuple[str, str]:
-        nonlocal turn
-        program = _filled(programs[turn % len(programs)], rng)
-        turn += 1
+        program = _filled(next(turns), rng)
         return program, printed(program)
 
     return draw

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
-from made import Made, draw_each, words
+from made import Draw, Made, draw_each, words
 
 Facts = dict[str, Any]
 Source = tuple[Callable[[random.Random], Facts], tuple[str, ...]]
@@ -84,6 +85,8 @@ _SOURCES: dict[str, Source] = {
             "For {name} from {city}, being a {job} was a childhood dream that came true at {age}.",
             "The {job} who spoke first was {name}, {age}, of {city}.",
             "You will like {name}: {age} years old, lives in {city}, works as a {job} and tells good jokes.",
+            "Applicant: {name}. Age: {age}. Present job: {job}. Lives in {city}.",
+            "My cousin {name} turned {age} today and is still the best {job} in {city}.",
         ),
     ),
     "order": (
@@ -94,6 +97,8 @@ _SOURCES: dict[str, Source] = {
             "Order: {item}, {price} euros, quantity {quantity}, {express?with|without} express delivery.",
             "At {price} euros the {item} is a bargain: send {quantity}, {express?and by|but not by} express.",
             "{express?By express, please|No express, please}: {quantity} times the {item} for {price} euros apiece.",
+            "{quantity} of the {item}, as advertised for {price} euros. {express?Express, please|Normal post will do}.",
+            "The customer took {quantity} pieces of the {item} ({price} euros); shipping: {express?express|standard}.",
         ),
     ),
     "recipe": (
@@ -104,6 +109,8 @@ _SOURCES: dict[str, Source] = {
             "My quickest dish is {dish}: {ingredients+}, and {minutes} minutes of work.",
             "With {ingredients+} in the house you can make {dish}. Allow {minutes} minutes.",
             "It took me {minutes} minutes to cook {dish} from {ingredients+}.",
+            "Tonight: {dish}. Put {ingredients+} into a pot and wait {minutes} minutes.",
+            "Nobody believes that {dish} needs {minutes} minutes and nothing but {ingredients+}.",
         ),
     ),
     "event": (
@@ -114,6 +121,8 @@ _SOURCES: dict[str, Source] = {
             "There is a {event} this {day}. Doors open at {time}, and it is the first one ever held in {city}.",
             "{city} invites you to its {event} on {day}; come at {time}.",
             "Because of the rain the {event} was moved to {day} at {time}, still in {city}.",
+            "Are you free on {day}? At {time} they open the {event} over in {city}.",
+            "{event}, {city}, {day}, {time}. Admission is free.",
         ),
     ),
     "weather": (
@@ -124,6 +133,8 @@ _SOURCES: dict[str, Source] = {
             "Expect between {low} and {high} degrees and a {sky} sky over {city}.",
             "In {city} the thermometer climbs from {low} to {high} degrees, and it stays {sky}.",
             "It is {sky} in {city}. The day's maximum is {high} degrees, its minimum {low}.",
+            "{city} woke up to {low} degrees; by noon, under a {sky} sky, it was {high}.",
+            "Pack for {city}: {sky}, never above {high} degrees, never below {low}.",
         ),
     ),
     "trip": (
@@ -134,6 +145,8 @@ _SOURCES: dict[str, Source] = {
             "To {to} for {passengers} passengers: we leave from {from} and {return?need|do not need} the way back.",
             "Booked: {from} to {to}, {return?there and back|there only}, seats for {passengers}.",
             "From {from}, {passengers} of us are travelling to {to} on a {return?return|single} ticket.",
+            "My family of {passengers} flies from {from} to {to} and {return?is back by Sunday|never comes back}.",
+            "One car for {passengers} passengers from {from}; drop us off in {to}{return? and bring us home again|}.",
         ),
     ),
 }
@@ -141,18 +154,15 @@ _SOURCES: dict[str, Source] = {
 
 def items(rng: random.Random) -> list[Made]:
     """The items, in mixed order."""
-    return draw_each(rng, {kind: _drawer(source) for kind, source in _SOURCES.items()}, 21)
+    return draw_each(rng, {kind: _drawer(*source) for kind, source in _SOURCES.items()}, 21)
 
 
-def _drawer(source: Source) -> Callable[[random.Random], tuple[str, str]]:
-    draw_facts, sentences = source
-    turn = 0
+def _drawer(draw_facts: Callable[[random.Random], Facts], sentences: tuple[str, ...]) -> Draw:
+    turns = cycle(sentences)
 
     def draw(rng: random.Random) -> tuple[str, str]:
-        nonlocal turn
-        facts, sentence = draw_facts(rng), sentences[turn % len(sentences)]
-        turn += 1
-        return f"{_told(sentence, facts)}\nKeys: {', '.join(facts)}", json.dumps(facts)
+        facts = draw_facts(rng)
+        return f"{_told(next(turns), facts)}\nKeys: {', '.join(facts)}", json.dumps(facts)
 
     return draw
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from made import Made, draw_each, words
+from made import Draw, Made, draw_each, words
 
 _WORDS = words("""
     apple anchor basket bridge candle carpet dragon eagle engine falcon feather garden ginger hammer honey island
@@ -36,7 +36,7 @@ def items(rng: random.Random) -> list[Made]:
     return draw_each(rng, kinds, 9)
 
 
-def _on_list(what: str, answer: Callable[[list[str]], str]) -> Callable[[random.Random], tuple[str, str]]:
+def _on_list(what: str, answer: Callable[[list[str]], str]) -> Draw:
     def draw(rng: random.Random) -> tuple[str, str]:
         drawn = rng.sample(_WORDS, rng.randint(3, 5))
         return f"{what}: {', '.join(drawn)}", answer(drawn)
@@ -44,7 +44,7 @@ def _on_list(what: str, answer: Callable[[list[str]], str]) -> Callable[[random.
     return draw
 
 
-def _on_word(what: str, answer: Callable[[str], str]) -> Callable[[random.Random], tuple[str, str]]:
+def _on_word(what: str, answer: Callable[[str], str]) -> Draw:
     def draw(rng: random.Random) -> tuple[str, str]:
         word = rng.choice(_WORDS)
         return f"{what}: {word}", answer(word)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from fractions import Fraction
 
-from made import Made, draw_each
+from made import Draw, Made, draw_each
 
 # How many of the second unit the first one is.
 _RATIOS: dict[str, tuple[tuple[str, str, int], ...]] = {
@@ -42,7 +41,7 @@ def items(rng: random.Random) -> list[Made]:
     return draw_each(rng, {**kinds, "temperature": _temperature}, 21)
 
 
-def _converter(ratios: tuple[tuple[str, str, int], ...]) -> Callable[[random.Random], tuple[str, str]]:
+def _converter(ratios: tuple[tuple[str, str, int], ...]) -> Draw:
     def draw(rng: random.Random) -> tuple[str, str]:
         large, small, ratio = rng.choice(ratios)
         amount = rng.randint(2, 24) * rng.choice(_PARTS)
