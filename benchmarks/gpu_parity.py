@@ -41,7 +41,6 @@ SHORT_DECODE = Shape(0, 32, 0)
 """Decode for the comparison of phases, where the processor's side takes long."""
 LIMIT = 0.03
 """Share by which the medians may differ."""
-REPETITIONS = 5
 THREADS = 1
 """Of both sides on the GPU; with all layers there, one submits the work."""
 
@@ -52,6 +51,7 @@ def main() -> None:
     parser.add_argument("--device", default="CUDA0", help="llama.cpp's name of the GPU (CUDA0); cpu to rehearse")
     parser.add_argument("--part", choices=("parity", "phases"), help="only this part (default: both)")
     parser.add_argument("--rounds", type=int, default=6, help="rounds of the parity (6)")
+    parser.add_argument("--repetitions", type=int, default=5, help="of a shape in a round, after one to warm up (5)")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="only these files")
     parser.add_argument("--small", action="store_true", help="124 million parameters, to rehearse")
     parser.add_argument("--llama-bench", type=Path, help="the program; it is built where none is given")
@@ -80,7 +80,7 @@ async def parity(models: dict[str, Path], program: Path, settings: Settings, opt
     )
     good = True
     for kind, model in models.items():
-        rounds = await parity_rounds(model, program, settings, options.rounds)
+        rounds = await parity_rounds(model, LlamaBench(program, model, settings), settings, options)
         for shape, pairs in rounds.items():
             paired = Paired.of([ours for ours, _ in pairs], [theirs for _, theirs in pairs])
             good &= paired.within(LIMIT)
@@ -102,27 +102,25 @@ def parity_line(kind: str, shape: Shape, paired: Paired) -> str:
 
 
 async def parity_rounds(
-    model: Path, program: Path, settings: Settings, count: int
+    model: Path, bench: LlamaBench, settings: Settings, options: argparse.Namespace
 ) -> dict[Shape, list[tuple[float, float]]]:
-    """(slmtui, llama-bench) of each counted round; one before them warms up."""
-    bench = LlamaBench(program, model, settings)
+    """(slmtui, llama-bench) of each round."""
     rounds: dict[Shape, list[tuple[float, float]]] = {PREFILL: [], DECODE: []}
     async with loaded(model, settings) as worker:
 
         async def ours() -> dict[Shape, list[float]]:
-            return {shape: await worker.measured(shape, REPETITIONS) for shape in rounds}
+            return {shape: await worker.measured(shape, options.repetitions) for shape in rounds}
 
         async def theirs() -> dict[Shape, list[float]]:
-            return await bench.both(PREFILL.prompt, DECODE.generated, REPETITIONS)
+            return await bench.both(PREFILL.prompt, DECODE.generated, options.repetitions)
 
-        for number in range(count + 1):
+        for number in range(options.rounds):
             if number % 2:
                 a, b = await ours(), await theirs()
             else:
                 b, a = await theirs(), await ours()
             for shape, pairs in rounds.items():
-                if number:
-                    pairs.append((statistics.median(a[shape]), statistics.median(b[shape])))
+                pairs.append((statistics.median(a[shape]), statistics.median(b[shape])))
     return rounds
 
 

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from slmtui.engine.nvidia_libraries import import_beside
 from tests.engine.gguf_files import ARRAY, F16, F32, FLOAT32, INT32, STRING, UINT32, Gguf, Tensor
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _quantize(source: Path, target: Path, kind: int) -> None:
     Raises:
         SystemExit: it refused.
     """
-    from llama_cpp import llama_cpp
+    llama_cpp = import_beside("llama_cpp.llama_cpp")
 
     silent = llama_cpp.llama_log_callback(lambda *_: None)
     llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
