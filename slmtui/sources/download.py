@@ -77,21 +77,27 @@ class Download:
                 with work.changed:
                     if self._stopped:
                         raise StoppedError
-                    work.changed.wait_for(self._has_news, _TICK_S)
                     work.check()
                     done, frontier = partial.have.total, partial.have.frontier
+                self._call(crew, done, size - done)
                 if frontier > partial.hashed_bytes:
                     partial.hash_more(frontier)
-                if work.crowded:
-                    self._ramp.settle(work.crew)
-                wanted = self._ramp.note(time.monotonic(), done, size - done)
-                while done < size and work.has_room(wanted):
-                    crew.append(Fetcher(self._source, work))
-                    crew[-1].start()
+                else:
+                    with work.changed:
+                        work.changed.wait_for(self._has_news, _TICK_S)
         finally:
             work.end(StoppedError())
             for fetcher in crew:
                 fetcher.dismiss()
+
+    def _call(self, crew: list[Fetcher], done_bytes: int, left_bytes: int) -> None:
+        """Call as many connections as help."""
+        if self._work.crowded:
+            self._ramp.settle(self._work.crew)
+        wanted = self._ramp.note(time.monotonic(), done_bytes, left_bytes)
+        while left_bytes and self._work.has_room(wanted):
+            crew.append(Fetcher(self._source, self._work))
+            crew[-1].start()
 
     def _has_news(self) -> bool:
         return self._work.problem is not None or self._partial.have.frontier > self._partial.hashed_bytes

@@ -68,7 +68,8 @@ class Hub:
         """What the repository holds at the newest commit of a branch, tag or commit; None is the main branch.
 
         Raises:
-            HubError: the hub can't be asked, or does not have it or give it.
+            HubError: the hub can't be asked, or does not have it or give it; a gated one is given to nobody without a
+                token.
         """
         try:
             checked_repository(repository)
@@ -76,9 +77,12 @@ class Hub:
                 repository,
                 lambda api: api.model_info(repository, revision=revision, files_metadata=True, timeout=self.timeout_s),
             )
-            return _listing(info)
+            listing = _listing(info)
         except HubDataError as error:
             raise HubError("hostile", f"{error}; nothing was downloaded") from error
+        if listing.gated and self.token is None:
+            raise self.gated(listing.repository)
+        return listing
 
     def search(self, words: str, form: str = "GGUF", limit: int = 20) -> tuple[Found, ...]:
         """Repositories whose name has all of the words and that hold models of a format, most downloaded first.
@@ -100,6 +104,10 @@ class Hub:
         if self.token:
             headers["authorization"] = f"Bearer {self.token}"
         return Source(url, headers, file, self.timeout_s)
+
+    def gated(self, repository: str) -> HubError:
+        """The error that says that its licence has to be accepted first."""
+        return gated(repository, self.endpoint, with_token=self.token is not None)
 
     def _ask(self, about: str, question: Callable[[HfApi], _T]) -> _T:
         """The answer of the hub; a busy one is asked again."""
@@ -133,7 +141,7 @@ class Hub:
         status = error.response.status_code
         match error:
             case errors.GatedRepoError():  # before its parent, which means that there is no such repository
-                return gated(about, self.endpoint, with_token=self.token is not None)
+                return self.gated(about)
             case errors.DisabledRepoError():
                 return HubError("missing", f"the hub has switched {about} off; choose another repository")
             case errors.RevisionNotFoundError():

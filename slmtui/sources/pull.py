@@ -9,6 +9,7 @@ from slmtui.core.hub_files import HubFile, Listing
 from slmtui.sources.download import Download
 from slmtui.sources.fetch import StoppedError
 from slmtui.sources.hub import Hub
+from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import RepositoryFolder
 from slmtui.sources.hub_lock import locked
 from slmtui.sources.partial import Partial, read_note
@@ -69,6 +70,10 @@ class Pull:
                     if self._stopped:
                         raise StoppedError
                     self._download.run()
+                except HubError as error:
+                    if error.kind == "gated":
+                        raise self._hub.gated(self._listing.repository) from error
+                    raise
                 finally:
                     partial.close()
                 partial.path.replace(blob)

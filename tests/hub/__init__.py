@@ -1,13 +1,15 @@
-"""A hub on loopback: real HTTP, two hosts, and faults on demand."""
+"""A hub on loopback: real HTTP, two hosts, faults on demand; `python -m tests.hub` serves one file from a process."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from tests.hub.content import Repository
 from tests.hub.server import LoopbackHub
+
+if TYPE_CHECKING:
+    import pytest
 
 __all__ = ["LoopbackHub", "Repository", "connect"]
 
