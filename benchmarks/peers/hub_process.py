@@ -28,13 +28,12 @@ class HubProcess:
         self.sha256: str = about["sha256"]
         self.url = f"{self.endpoint}/{NAME}/resolve/main/{FILE}"
 
-    def since(self) -> tuple[int, int]:
-        """Bytes of the file that were sent, and requests for it, since the last question."""
+    def since(self) -> list[tuple[int, int]]:
+        """What of the file was sent since the last question: from where, and how many bytes, of each request."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        counted = self._answer()
-        return counted["sent"], counted["requests"]
+        return [(start, sent) for start, sent in self._answer()["spans"]]
 
     def environment(self, folder: Path) -> dict[str, str]:
         """The environment of a client that keeps everything below a folder."""

@@ -1,8 +1,8 @@
 """A loopback hub in a process of its own, for benchmarks: `python -m tests.hub OWNER/NAME FILE [BYTES_PER_S]`.
 
 Its first line of standard output is a JSON object: `endpoint`, `storage` and `sha256`. Each line that it reads is
-answered with another one: how many bytes of the file were `sent`, and to how many `requests`, since the last. It ends
-with its standard input.
+answered with another one, the `spans` of the file that were sent since the last: from where, and how many bytes. It
+ends with its standard input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main(name: str, file: str, bytes_per_s: str = "") -> None:
         content = hub.add(Repository(name)).add(Path(file).name, Path(file))
         tell({"endpoint": hub.endpoint, "storage": hub.storage, "sha256": content.sha256})
         for _ in sys.stdin:
-            tell({"sent": hub.sent(), "requests": len(hub.downloads())})
+            tell({"spans": [asked.span for asked in hub.downloads()]})
             hub.asked.clear()
 
 

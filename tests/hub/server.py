@@ -34,7 +34,13 @@ class Asked:
     path: str
     headers: dict[str, str]
     status: int = 0
+    start: int = 0
+    """Where in the file the content begins."""
     sent: int = 0
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return self.start, self.sent
 
 
 class LoopbackHub:
@@ -263,6 +269,7 @@ class _StorageHandler(_Handler):
             self.answer(416, Content_Range=f"bytes */{content.size}")
             return
         start, end = span or (0, content.size)
+        self.asked.start = start
         headers = {"Content-Length": str(end - start), "ETag": etag, "Accept-Ranges": "bytes"}
         if span is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
