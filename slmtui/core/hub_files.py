@@ -82,14 +82,15 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size_bytes for file in self.files)
 
 
-def checked_repository(name: str) -> str:
+def checked_repository(name: object) -> str:
     """The name of a repository as it is.
 
     Raises:
         HubDataError: it is no `owner/name`.
     """
-    if not _REPOSITORY.fullmatch(name) or "--" in name or ".." in name or name.endswith((".git", ".", "-")):
-        raise HubDataError(f"{shorten(one_line(name), 80)!r} is not the name of a repository, which is owner/name")
+    well = isinstance(name, str) and _REPOSITORY.fullmatch(name) and not any(pair in name for pair in ("--", ".."))
+    if not isinstance(name, str) or not well or name.endswith((".git", ".", "-")):
+        raise HubDataError(f"{shorten(one_line(str(name)), 80)!r} is not the name of a repository, which is owner/name")
     return name
 
 

@@ -21,6 +21,8 @@ def connect(hub: LoopbackHub, patch: pytest.MonkeyPatch, cache: Path) -> None:
     for name, value in hub.environment(cache).items():
         patch.setenv(name, value)
     patch.setattr(constants, "ENDPOINT", hub.endpoint)
+    template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     patch.setattr(constants, "HF_HUB_OFFLINE", False)
     patch.setattr(constants, "HF_HUB_CACHE", str(cache))
     patch.setattr(constants, "HF_TOKEN_PATH", str(cache.parent / "token"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from slmtui.core.spans import Ramp
 from slmtui.sources.fetch import StoppedError
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.partial import read_note
@@ -122,3 +123,28 @@ def test_it_stops_at_once_even_while_nothing_comes_and_goes_on_later(hub: Loopba
     sent = hub.sent()
     assert Attempt(hub, tmp_path).run() == CONTENT
     assert hub.sent() - sent == len(CONTENT) - 2 * MIB
+
+
+def test_several_connections_share_the_work_where_a_host_limits_each(hub: LoopbackHub, tmp_path: Path) -> None:
+    content = noise(6 * MIB)
+    serve(hub, content)
+    hub.bytes_per_s = 4 * MIB
+    attempt = Attempt(hub, tmp_path, lines=3)
+    attempt.download._ramp = Ramp(most=3, every_s=0.1, gain=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("slmtui.sources.fetch._PIECE_BYTES", MIB // 2)
+        assert attempt.run() == content
+    spans = [asked.span for asked in hub.downloads()]
+    assert len(spans) > 3, "pieces were fetched"
+    assert len({start for start, _ in spans}) == len(spans), "none of them twice"
+    assert hub.sent() <= len(content) + 2 * MIB, "what is given to others is not fetched to its end"
+
+
+def test_a_host_that_wants_one_connection_gets_one(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.faults.extend([Fault(bytes_per_s=4 * MIB), Fault(status=429), Fault(status=503)])
+    attempt = Attempt(hub, tmp_path, lines=4)
+    attempt.download._ramp = Ramp(most=4, every_s=0.05, gain=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("slmtui.sources.fetch._PIECE_BYTES", MIB // 2)
+        assert attempt.run() == CONTENT
+    assert [asked.status for asked in hub.downloads()][:2] == [200, 429]
