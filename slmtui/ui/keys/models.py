@@ -55,6 +55,14 @@ COMMANDS = (
         help="Show only the models that match what you type; esc shows all again.",
     ),
     Command(
+        id="models.filter",
+        place="models",
+        key="f",
+        action="filter",
+        title="Filter",
+        help="Choose what is shown: place, fit, size, licence, thinking, format; esc shows all again.",
+    ),
+    Command(
         id="models.sort",
         place="models",
         key="s",

@@ -1,12 +1,13 @@
-"""The first screen: every model variant on this machine, what it needs, whether it fits and how fast it is."""
+"""The first screen: what is on this machine and what can be had, what it needs, whether it fits and how fast it is."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -17,6 +18,9 @@ from textual.widgets import Footer, Static
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.events import Failed, Inspected
+from slmtui.core.offers import offers
+from slmtui.core.text import counted
+from slmtui.core.wanted import Wanted
 from slmtui.lab.loading import RESERVE_BYTES
 from slmtui.sources.store import StoreError
 from slmtui.ui.base import LabScreen
@@ -24,7 +28,9 @@ from slmtui.ui.commands import Place, bindings
 from slmtui.ui.messages import Problem
 from slmtui.ui.widgets.fit_table import FitTable
 from slmtui.ui.widgets.model_detail import ModelDetail
-from slmtui.ui.widgets.model_table import ModelRow, ModelTable
+from slmtui.ui.widgets.model_filter import ModelFilter
+from slmtui.ui.widgets.model_row import ModelRow
+from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.strip import Strip
 
 if TYPE_CHECKING:
@@ -69,16 +75,16 @@ class ModelsScreen(LabScreen):
     def __init__(self) -> None:
         super().__init__()
         self.rows: dict[str, ModelRow] = {}
-        self.wanted = ""
-        """The words that a row must match to be shown."""
+        self.wanted = Wanted()
+        """What a row must have to be shown."""
         self._inspecting = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
-        """Heading, table, detail."""
+        """Filters, table, detail."""
         yield Strip()
         with Vertical(id="models"):
             with Horizontal(classes="heading"):
-                yield Static("Models on this machine", classes="title")
+                yield ModelFilter()
                 yield Static(markup=False, id="count")
             yield ModelTable()
             yield Static(markup=False, id="nothing")
@@ -86,7 +92,7 @@ class ModelsScreen(LabScreen):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Show what the catalog knows; folders and files are read after the first frame."""
+        """Show the catalog and the bundled models; folders and files are read after the first frame."""
         if not self.services.config.folders:
             self._list(self.services.models())
         self.query_one(ModelTable).focus()
@@ -110,7 +116,7 @@ class ModelsScreen(LabScreen):
         """Read the header and plan the memory of each model that was not read yet, one after another."""
         async with self._inspecting:
             for row in tuple(self.rows.values()):
-                if row.pending:
+                if row.pending and row.model is not None:
                     self.post_message(ModelInspected(row.model, await self.services.inspect(row.model)))
 
     @work(exclusive=True, group="speeds")
@@ -133,77 +139,65 @@ class ModelsScreen(LabScreen):
             return  # The file was deleted meanwhile.
         match message.result:
             case Inspected() as inspected:
-                self._show(replace(row, inspected=inspected, failed=None))
+                self.rows[row.key] = replace(row, inspected=inspected, failed=None)
             case Failed() as failed:
-                self._show(replace(row, failed=failed))
+                self.rows[row.key] = replace(row, failed=failed)
+        self._show()
 
     @on(SpeedsRead)
     def _take_speeds(self, message: SpeedsRead) -> None:
-        for row in tuple(self.rows.values()):
-            prefill, decode = message.speeds.get(row.model.id, (None, None))
-            self._show(replace(row, prefill_tps=prefill, decode_tps=decode))
+        def measured(row: ModelRow) -> ModelRow:
+            prefill, decode = message.speeds.get(row.key, (None, None))
+            return replace(row, prefill_tps=prefill, decode_tps=decode)
+
+        self._change(measured)
 
     # -- what is shown
 
     def _list(self, models: tuple[LocalModel, ...]) -> None:
-        """Have a row for each of these models, and for no other."""
+        """Have a row for each of these models, one for each other model of the catalog, and no more."""
+        before, self.rows = self.rows, {}
+        for order, offer in enumerate(offers(self.services.catalog, models)):
+            known = before.get(offer.id)
+            row = replace(known, offer=offer, order=order) if known else ModelRow(offer=offer, order=order)
+            self.rows[offer.id] = replace(row, marked=offer.local in self.marked)
         here = {model.id for model in models}
-        for gone in self.rows.keys() - here:
-            del self.rows[gone]
-        for model in models:
-            self.rows.setdefault(model.id, ModelRow(model=model, marked=model in self.marked))
-        self._show_all()
         self.lab_app.marked = tuple(model for model in self.marked if model.id in here)
+        self._show_fits()
 
-    def _show(self, row: ModelRow) -> None:
-        """Keep a row, and show it where it matches what is looked for."""
-        self.rows[row.model.id] = row
-        table = self.query_one(ModelTable)
-        if row.matches(self.wanted):
-            table.show(row)
-        elif row.model.id in table:
-            table.drop(row.model.id)
-        if table.highlighted == row.model.id:
-            self.query_one(ModelDetail).row = row
+    def _change(self, change: Callable[[ModelRow], ModelRow]) -> None:
+        """Change every row."""
+        self.rows = {key: change(row) for key, row in self.rows.items()}
+        self._show()
 
-    def _show_all(self) -> None:
+    def _show(self) -> None:
+        """Show the rows that have what is wanted."""
         table, nothing = self.query_one(ModelTable), self.query_one("#nothing", Static)
-        table.show_only({key: row.figures() for key, row in self.rows.items() if row.matches(self.wanted)})
+        anything = self.wanted.anything
+        table.show_only(
+            {key: row.figures() for key, row in self.rows.items() if anything or self.wanted.admits(row.traits)}
+        )
         self.query_one(ModelDetail).row = self.rows.get(table.highlighted or "")
         self.set_class(not len(table), "-nothing")
-        nothing.update(
-            f"No model matches “{self.wanted}”. esc shows all {len(self.rows)} again."
-            if self.rows
-            else "No model on this machine yet. a adds a .gguf file."
-        )
+        nothing.update(f"No model has all that is looked for. esc shows all {len(self.rows)} again.")
         self._count()
         self.refresh_keys()
 
     def _show_marks(self) -> None:
         marked = {model.id for model in self.marked}
-        for row in tuple(self.rows.values()):
-            self._show(replace(row, marked=row.model.id in marked))
         self.query_one(ModelDetail).marked = len(marked)
-        self._count()
-        self.refresh_keys()
+        self._change(lambda row: replace(row, marked=row.key in marked))
 
     def _show_fits(self) -> None:
         available = self.lab_app.live.memory.available_bytes
-        if available is None:
-            return
-        for row in tuple(self.rows.values()):
-            fresh = replace(row, available_bytes=max(0, available - RESERVE_BYTES))
-            self._show(fresh)
+        free = None if available is None else max(0, available - RESERVE_BYTES)
+        self._change(lambda row: replace(row, available_bytes=free if free is not None else row.available_bytes))
 
     def _count(self) -> None:
         shown, marked = len(self.query_one(ModelTable)), len(self.marked)
-        number = f"{shown} of {len(self.rows)}" if shown < len(self.rows) else str(shown)
-        words = Content.assemble(
-            f"{number} {'variant' if number == '1' else 'variants'}",
-            (" · ", "$text-muted"),
-            (f"● {marked} marked" if marked else "none marked", "$accent" if marked else ""),
-        )
-        self.query_one("#count", Static).update(words)
+        words = counted(shown, "model") if shown == len(self.rows) else f"{shown} of {len(self.rows)}"
+        mark = (f"  ● {marked} marked", "$accent") if marked else ("", "")
+        self.query_one("#count", Static).update(Content.assemble((words, "$text-muted"), mark))
 
     @on(FitTable.Highlighted)
     def _show_detail(self, event: FitTable.Highlighted) -> None:
@@ -213,17 +207,22 @@ class ModelsScreen(LabScreen):
     # -- what can be asked for
 
     @property
-    def highlighted(self) -> LocalModel | None:
-        """The model in the highlighted row."""
+    def row(self) -> ModelRow | None:
+        """The highlighted row."""
         key = self.query_one(ModelTable).highlighted if self.is_mounted else None
-        return self.rows[key].model if key else None
+        return self.rows[key] if key else None
+
+    @property
+    def highlighted(self) -> LocalModel | None:
+        """The model in the highlighted row, where it is on this machine."""
+        return self.row.model if self.row else None
 
     def reason(self, action: str) -> str | None:
         """Why an action can't act now."""
-        if action in ("mark", "card") and self.highlighted is None:
+        if action == "card" and self.row is None:
             return "No model is highlighted."
-        if action in ("chat", "compare") and not self.marked and self.highlighted is None:
-            return "Mark a model first."
+        if (action == "mark" or (action in ("chat", "compare") and not self.marked)) and self.highlighted is None:
+            return "This model is not on this machine." if self.row else "No model is highlighted."
         if action == "unmark_all" and not self.marked:
             return "No model is marked."
         if action in ("sort", "reverse") and len(self.rows) < 2:
@@ -251,8 +250,8 @@ class ModelsScreen(LabScreen):
         """Open the card of the highlighted model."""
         from slmtui.ui.screens.card import CardScreen
 
-        if (model := self.highlighted) is not None:
-            self.app.push_screen(CardScreen(self.rows[model.id], self._family(model)))
+        if (row := self.row) is not None:
+            self.app.push_screen(CardScreen(row, self._family(row)))
 
     def action_find(self) -> None:
         """Open the field that filters the rows."""
@@ -262,7 +261,7 @@ class ModelsScreen(LabScreen):
         if found := self.query(Finder):
             found.first().query("Input").first().focus()
         else:
-            finder = Finder("name, variant, licence …  esc shows all again")
+            finder = Finder("name, maker, variant, licence …  esc shows all again")
             self.query_one("#models").mount(finder, before=self.query_one(ModelTable))
 
     def action_sort(self) -> None:
@@ -281,31 +280,45 @@ class ModelsScreen(LabScreen):
 
         self.app.push_screen(AddFileSheet(self.services), self._added)
 
+    def action_filter(self) -> None:
+        """Go to the line of filters."""
+        self.query_one(ModelFilter).focus()
+
     def key_escape(self) -> None:
         """Show all rows again."""
         self.query("Finder").remove()
-        self.find("")
+        self.query_one(ModelFilter).wanted = Wanted()
+        self.look_for(Wanted())
         self.query_one(ModelTable).focus()
 
-    def find(self, words: str) -> None:
-        """Show the rows that match these words, all when there are none."""
-        self.wanted = words
-        self._show_all()
+    def look_for(self, wanted: Wanted) -> None:
+        """Show the rows that have what is wanted."""
+        self.wanted = wanted
+        self.set_class(not msgspec.structs.replace(wanted, words="").anything, "-filtered")
+        self._show()
 
     def on_finder_changed(self, message: Finder.Changed) -> None:
         """Filter while the person types."""
-        self.find(message.words)
+        self.look_for(msgspec.structs.replace(self.wanted, words=message.words))
 
     def on_finder_left(self, message: Finder.Left) -> None:
         """Back to the table; an empty field goes away."""
-        if not self.wanted:
+        if not self.wanted.words:
             self.query("Finder").remove()
+        self.query_one(ModelTable).focus()
+
+    @on(ModelFilter.Changed)
+    def _filtered(self, message: ModelFilter.Changed) -> None:
+        self.look_for(msgspec.structs.replace(message.wanted, words=self.wanted.words))
+
+    @on(ModelFilter.Left)
+    def _filter_left(self) -> None:
         self.query_one(ModelTable).focus()
 
     @on(FitTable.Pressed)
     def _pressed(self, event: FitTable.Pressed) -> None:
-        if event.column == "mark":
-            self._toggle(self.rows[event.row].model)
+        if event.column == "mark" and (model := self.rows[event.row].model) is not None:
+            self._toggle(model)
         elif event.twice:
             self.action_card()
 
@@ -323,18 +336,16 @@ class ModelsScreen(LabScreen):
             self.lab_app.marked = (self.highlighted,)
         await self.lab_app.action_go(mode)
 
-    def _family(self, model: LocalModel) -> tuple[ModelRow, ...]:
-        """All variants of one card, or the file alone."""
+    def _family(self, row: ModelRow) -> tuple[ModelRow, ...]:
+        """All variants of one card that are here, or the row alone."""
+        card = row.offer.card
         rows: Iterable[ModelRow] = self.rows.values()
-        if model.card is None:
-            return (self.rows[model.id],)
-        return tuple(row for row in rows if row.model.card is not None and row.model.card.id == model.card.id)
+        return tuple(each for each in rows if card is not None and each.offer.card == card) or (row,)
 
     def _added(self, model: LocalModel | None) -> None:
         if model is None:
             return
-        self.rows.setdefault(model.id, ModelRow(model=model))
-        self._show_all()
+        self._list((*(row.model for row in self.rows.values() if row.model and row.key != model.id), model))
         table = self.query_one(ModelTable)
         if model.id in table:
             table.highlight(model.id)

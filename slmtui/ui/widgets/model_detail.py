@@ -9,9 +9,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from slmtui.core.events import MemoryPart, ModelFacts, total_bytes
-from slmtui.core.text import memory, one_line, rate
-from slmtui.ui.widgets.model_table import ModelRow
+from slmtui.core.catalog import Architecture, ModelCard, Training
+from slmtui.core.events import MemoryPart, total_bytes
+from slmtui.core.text import count, memory, one_line, rate, shorten
+from slmtui.ui.widgets.model_row import ModelRow, size_words
 
 DEMO = "Demo model: shows how slmtui works; it is not good for real work."
 DEMO_SHORT = "Demo model: not for real work."
@@ -30,8 +31,7 @@ class ModelDetail(Static):
 
     DEFAULT_CSS = """
     ModelDetail {
-        height: auto;
-        min-height: 9;
+        height: 9;
         padding: 0 2;
         background: $surface;
         border-top: solid $border-blurred;
@@ -65,19 +65,21 @@ def detail_lines(row: ModelRow, width: int, marked: int = 0) -> list[Content]:
     elif row.pending:
         lines += [Content.styled("Reading the file's header and planning its memory …", "$text-muted")]
     else:
-        lines += [_labelled("shape", fitting(architecture(row.facts), " · ", width - _LABEL))]
-        lines += memory_lines(row, width - _LABEL)
+        lines += [_labelled("shape", fitting(architecture(row.shape), " · ", width - _LABEL))]
+        lines += memory_lines(row, width - _LABEL) if row.model else _about(row, width - _LABEL)
         lines += [_labelled("speed", fitting(speed_words(row), "   ", width - _LABEL))]
     if row.failed is None:
-        steps = fitting(next_steps(marked), " · ", width - _LABEL)
+        steps = fitting(next_steps(row, marked), " · ", width - _LABEL)
         lines += [_labelled("next", Content.styled(steps.plain, "$text-muted"))]
-    if row.model.demo:
+    if row.offer.demo:
         lines += [Content.styled(f"▲ {DEMO if len(DEMO) + 2 <= width else DEMO_SHORT}", "$warning")]
     return lines
 
 
-def next_steps(marked: int) -> list[str | Content]:
-    """What to press, with so many models marked."""
+def next_steps(row: ModelRow, marked: int) -> list[str | Content]:
+    """What to press on this row, with so many models marked."""
+    if row.model is None:
+        return ["enter shows what is known about it"]
     if not marked:
         return ["space marks it", "c chats with it", "b measures it"]
     if marked == 1:
@@ -85,17 +87,19 @@ def next_steps(marked: int) -> list[str | Content]:
     return [f"c chats with the {marked} marked models", "b compares them"]
 
 
-def architecture(facts: ModelFacts) -> list[str | Content]:
-    """What the header says about the shape of the model, what matters most first."""
+def architecture(shape: Architecture) -> list[str | Content]:
+    """The shape of the model, what matters most first."""
     known = [
-        one_line(facts.architecture) if facts.architecture else None,
-        f"{facts.layers} layers" if facts.layers else None,
-        f"hidden {facts.hidden_size:,}" if facts.hidden_size else None,
-        _heads(facts),
-        f"vocabulary {facts.vocabulary:,}" if facts.vocabulary else None,
-        f"trained for {facts.trained_context:,} tokens" if facts.trained_context else None,
+        one_line(shape.name) if shape.name else None,
+        f"{shape.layers} layers" if shape.layers else None,
+        f"hidden {shape.hidden_size:,}" if shape.hidden_size else None,
+        _heads(shape),
+        " ".join(filter(None, (shape.ffn, shape.activation))) or None,
+        one_line(shape.norm) if shape.norm else None,
+        f"vocabulary {shape.vocabulary:,}" if shape.vocabulary else None,
+        f"trained for {shape.context:,} tokens" if shape.context else None,
     ]
-    return [word for word in known if word] or ["the file's header says nothing about it"]
+    return [one_line(word) for word in known if word] or ["nothing is known about it"]
 
 
 def memory_lines(row: ModelRow, width: int) -> list[Content]:
@@ -157,9 +161,10 @@ def fitting(words: Sequence[str | Content], between: str, width: int) -> Content
 
 
 def _headline(row: ModelRow) -> Content:
-    card = row.model.card
+    card = row.offer.card
     about = (card.developer, card.released) if card else ()
-    words = [one_line(str(word)) for word in (*about, row.licence) if word]
+    kinds = ("thinking" if card.thinking else None, "gated" if card.gated else None) if card else ()
+    words = [one_line(str(word)) for word in (*about, row.licence, *kinds) if word]
     return Content.assemble(
         (row.name, "bold"),
         (f"  {one_line(row.variant)}" if row.variant else "", "bold $primary"),
@@ -167,12 +172,46 @@ def _headline(row: ModelRow) -> Content:
     )
 
 
-def _heads(facts: ModelFacts) -> str | None:
-    if not facts.heads:
-        return None
-    if not facts.kv_heads or facts.kv_heads == facts.heads:
-        return f"{facts.heads} heads"
-    return f"{facts.heads} heads, {facts.kv_heads} KV ({'MQA' if facts.kv_heads == 1 else 'GQA'})"
+def _about(row: ModelRow, width: int) -> list[Content]:
+    """What the catalog says about a model that is not here."""
+    card = row.offer.card
+    if card is None:
+        return []
+    lines = [_labelled("about", Content(shorten(one_line(card.description), width)))] if card.description else []
+    if trained := training(card.training):
+        lines += [_labelled("trained", fitting(trained, " · ", width))]
+    lines += [_labelled("offers", fitting(variants(card), " · ", width))]
+    return lines
+
+
+def training(known: Training | None) -> list[str | Content]:
+    """How it was trained, as far as that is known."""
+    if known is None:
+        return []
+    words = [f"{count(known.tokens)} tokens" if known.tokens else None, known.data, known.algorithm]
+    return [one_line(word) for word in words if word]
+
+
+def variants(card: ModelCard) -> list[str | Content]:
+    """The variants that can be had, with the sizes of their files."""
+    if not card.variants:
+        return [Content.styled("no file that an engine here can open", "$text-muted")]
+    return [
+        Content.assemble(
+            one_line(f"{variant.format} {variant.quantization}" if variant.format != "GGUF" else variant.quantization),
+            (f" {size_words(variant)}" if variant.hint_bytes else "", "$text-muted"),
+        )
+        for variant in card.variants
+    ]
+
+
+def _heads(shape: Architecture) -> str | None:
+    if not shape.heads:
+        return shape.attention
+    kinds = {shape.heads: "MHA", 1: "MQA"}
+    kind = shape.attention or (kinds.get(shape.kv_heads, "GQA") if shape.kv_heads else None)
+    shared = f", {shape.kv_heads} KV" if shape.kv_heads and shape.kv_heads != shape.heads else ""
+    return f"{shape.heads} heads{shared}" + (f" ({kind})" if kind else "")
 
 
 def _labelled(label: str, content: Content) -> Content:

@@ -78,7 +78,8 @@ def shown_in(figure: Figure, cells: int) -> str:
 
 
 def head(column: TableColumn, lines: int, arrow: str) -> list[str]:
-    """What stands over a column in so many lines; `arrow` marks the one that is sorted by."""
+    """What stands over a column in so many lines; `arrow` marks the one that is sorted by, where it has a name."""
+    arrow = arrow if column.label else ""
     if lines == 1:
         return [" ".join(filter(None, (column.label, arrow)))]
     return [column.label, " ".join(filter(None, (arrow, column.unit)))]

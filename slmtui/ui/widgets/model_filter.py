@@ -1,0 +1,117 @@
+"""The line that narrows the models down: place, fit, size, licence, thinking, format."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from slmtui.core.wanted import Wanted
+
+_FILTERS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
+    ("here", ((None, "all models"), (True, "here"), (False, "not here"))),
+    ("fits", ((None, "any fit"), (True, "fits"), (False, "does not fit"))),
+    (
+        "most_parameters",
+        (
+            (None, "any size"),
+            *((round(billions * 10**9), f"≤ {billions:g}B") for billions in (0.5, 1, 2, 3, 5)),
+        ),
+    ),
+    ("terms", ((None, "any licence"), ("open", "open licence"), ("own", "own terms"), ("unknown", "unknown terms"))),
+    ("thinking", ((None, "any kind"), (True, "thinking"), (False, "not thinking"))),
+    ("format", ((None, "any format"), ("GGUF", "GGUF"), ("MLX", "MLX"))),
+)
+_GAPS = (" ▾   ", " ▾  ", "  ", " ")
+"""What stands after a filter, the longest that fits."""
+
+
+class ModelFilter(Widget, can_focus=True):
+    """Six filters side by side; each changes with a click, or with the arrow keys while the line has the focus."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "ModelFilter { height: 1; width: 1fr; pointer: pointer; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right", "choose(1)", "Next filter", show=False),
+        Binding("left", "choose(-1)", "Filter before", show=False),
+        Binding("down,space", "turn(1)", "Next value", show=False),
+        Binding("up", "turn(-1)", "Value before", show=False),
+        Binding("enter", "leave", "Back to the table", show=False),
+        Binding("backspace,delete", "clear", "Any value", show=False),
+    ]
+
+    class Changed(Message):
+        """Something else is wanted."""
+
+        def __init__(self, wanted: Wanted) -> None:
+            super().__init__()
+            self.wanted = wanted
+
+    class Left(Message):
+        """The person is done choosing."""
+
+    wanted: reactive[Wanted] = reactive(Wanted(), init=False)
+    """What is chosen; its words are not this widget's business."""
+    at: reactive[int] = reactive(0)
+    """Which filter the arrow keys change."""
+
+    def render(self) -> Content:
+        """All filters; one that filters stands out."""
+        gap = self._gap()
+        mark = Content.styled(gap, "$text-muted")
+        return Content.assemble(*(each for number in range(len(_FILTERS)) for each in (self._part(number), mark)))
+
+    def action_choose(self, step: int) -> None:
+        """Go to the next filter, or the one before."""
+        self.at = (self.at + step) % len(_FILTERS)
+
+    def action_turn(self, step: int) -> None:
+        """Take the next value of the filter, or the one before."""
+        field, values = _FILTERS[self.at]
+        at = [value for value, _ in values].index(getattr(self.wanted, field))
+        self._set(field, values[(at + step) % len(values)][0])
+
+    def action_clear(self) -> None:
+        """Let the filter admit anything."""
+        self._set(_FILTERS[self.at][0], None)
+
+    def action_leave(self) -> None:
+        """Say that this was it."""
+        self.post_message(self.Left())
+
+    def on_click(self, event: events.Click) -> None:
+        """Take the next value of what was clicked."""
+        left, at, gap = 0, event.get_content_offset_capture(self).x, len(self._gap())
+        for number in range(len(_FILTERS)):
+            right = left + len(self._label(number))
+            if left <= at < right + gap:
+                self.at = number
+                self.action_turn(1)
+                return
+            left = right + gap
+
+    def _set(self, field: str, value: object) -> None:
+        self.wanted = msgspec.structs.replace(self.wanted, **{field: value})
+        self.post_message(self.Changed(self.wanted))
+
+    def _label(self, number: int) -> str:
+        field, values = _FILTERS[number]
+        return next(label for value, label in values if value == getattr(self.wanted, field))
+
+    def _gap(self) -> str:
+        width = sum(len(self._label(number)) for number in range(len(_FILTERS)))
+        room = self.content_size.width - width
+        return next((gap for gap in _GAPS if len(gap) * len(_FILTERS) <= room), _GAPS[-1])
+
+    def _part(self, number: int) -> Content:
+        label = self._label(number)
+        if self.has_focus and number == self.at:
+            return Content.styled(label, "$block-cursor-foreground on $block-cursor-background")
+        chosen = getattr(self.wanted, _FILTERS[number][0]) is not None
+        return Content.styled(label, "bold $primary" if chosen else "$text-muted")
