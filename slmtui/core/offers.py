@@ -41,9 +41,9 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def formats(self) -> tuple[Format, ...]:
         """Its format where it is here, else all formats in which it can be had."""
-        if self.local is None and self.card is not None:
-            return self.card.formats
-        return (self.variant.format if self.variant else "GGUF",)
+        if self.local is not None:
+            return (self.local.format,)
+        return self.card.formats if self.card else ()
 
     @property
     def size_bytes(self) -> int | None:

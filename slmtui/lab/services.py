@@ -119,6 +119,10 @@ class Services:
         """Models that an engine of this version opens: bundled, downloaded, other programs', and the person's files."""
         return tuple(model for model in self.library() if model.format == "GGUF")
 
+    def bundled(self) -> tuple[LocalModel, ...]:
+        """The models that come with the program, which takes no search."""
+        return library.local_models(self.catalog)
+
     def library(self) -> tuple[LocalModel, ...]:
         """Every model on this machine."""
         return library.local_models(self.catalog, self.config.folders, self._shared())

@@ -169,6 +169,7 @@ def _file_facts(row: ModelRow) -> list[Fact]:
         return []
     return [
         ("path", str(model.path), "this machine"),
+        ("kept by", model.place if model.place not in ("file", "bundled") else None, "this machine"),
         ("size", f"{model.size_bytes:,} bytes", "this machine"),
         ("quantization", facts.quantization or row.variant, _HEADER if facts.quantization else "catalog"),
         ("weights", f"{facts.weights_bytes:,} bytes" if facts.weights_bytes else None, _HEADER),

@@ -28,7 +28,7 @@ from slmtui.ui.commands import Place, bindings
 from slmtui.ui.messages import Problem
 from slmtui.ui.widgets.fit_table import FitTable
 from slmtui.ui.widgets.model_detail import ModelDetail
-from slmtui.ui.widgets.model_filter import ModelFilter
+from slmtui.ui.widgets.model_filter import ModelFilter, labels
 from slmtui.ui.widgets.model_row import ModelRow
 from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.strip import Strip
@@ -93,8 +93,7 @@ class ModelsScreen(LabScreen):
 
     def on_mount(self) -> None:
         """Show the catalog and the bundled models; folders and files are read after the first frame."""
-        if not self.services.config.folders:
-            self._list(self.services.models())
+        self._list(self.services.bundled())
         self.query_one(ModelTable).focus()
         self.watch(self.lab_app, "marked", self._show_marks)
         self.watch(self.lab_app, "live", self._show_fits)
@@ -179,7 +178,8 @@ class ModelsScreen(LabScreen):
         )
         self.query_one(ModelDetail).row = self.rows.get(table.highlighted or "")
         self.set_class(not len(table), "-nothing")
-        nothing.update(f"No model has all that is looked for. esc shows all {len(self.rows)} again.")
+        sought = " · ".join(filter(None, (f"“{self.wanted.words}”" * bool(self.wanted.words), *labels(self.wanted))))
+        nothing.update(f"No model has all of this: {sought}. esc shows all {len(self.rows)} again.")
         self._count()
         self.refresh_keys()
 

@@ -79,7 +79,7 @@ def detail_lines(row: ModelRow, width: int, marked: int = 0) -> list[Content]:
 def next_steps(row: ModelRow, marked: int) -> list[str | Content]:
     """What to press on this row, with so many models marked."""
     if row.model is None:
-        return ["enter shows what is known about it"]
+        return ["enter shows its card"]
     if not marked:
         return ["space marks it", "c chats with it", "b measures it"]
     if marked == 1:

@@ -32,6 +32,12 @@ _GAPS = (" ▾   ", " ▾  ", "  ", " ")
 """What stands after a filter, the longest that fits."""
 
 
+def labels(wanted: Wanted) -> list[str]:
+    """What is filtered for, in the words of the filters."""
+    chosen = ((values, getattr(wanted, field)) for field, values in _FILTERS)
+    return [label for values, value in chosen if value is not None for known, label in values if known == value]
+
+
 class ModelFilter(Widget, can_focus=True):
     """Six filters side by side; each changes with a click, or with the arrow keys while the line has the focus."""
 

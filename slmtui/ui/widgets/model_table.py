@@ -6,7 +6,7 @@ from slmtui.ui.widgets.fit_table import FitTable, TableColumn
 
 _COLUMNS = (
     TableColumn("mark", "", 1),
-    TableColumn("name", "model", 18, room=30),
+    TableColumn("name", "model", 16, room=30),
     TableColumn("params", "params", 6, rank=4, right=True),
     TableColumn("variant", "variant", 7, rank=1, room=9),
     TableColumn("size", "file", 9, rank=2, right=True, room=10),
