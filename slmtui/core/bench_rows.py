@@ -38,7 +38,7 @@ def _subject(result: CellResult, environment: Environment) -> dict[str, Any]:
     return {
         "cpu_info": machine.cpu.name,
         "gpu_info": ", ".join(gpu.name for gpu in machine.gpus),
-        "backends": settings.device.partition(":")[0].upper() if settings.device else None,
+        "backends": _backend(facts.device or settings.device),
         "model_filename": first.file,
         "model_type": model_type(facts),
         "model_size": facts.weights_bytes,
@@ -51,6 +51,11 @@ def _subject(result: CellResult, environment: Environment) -> dict[str, Any]:
         "n_gpu_layers": settings.gpu_layers,
         "flash_attn": FLASH_ATTENTION.get(settings.flash_attention or ""),
     }
+
+
+def _backend(device: str | None) -> str | None:
+    """llama-bench's name of what a device needs: CUDA for "CUDA0" and "cuda:0", CPU for "cpu"."""
+    return device.partition("+")[0].partition(":")[0].rstrip("0123456789").upper() if device else None
 
 
 def _timed(result: CellResult, phase: str, speed: Summary) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import msgspec
 from slmtui.core.text import counted
 from slmtui.core.text import memory as memory_words
 
-EngineTrial = Literal["sound", "plain buffers only", "unusable", "untried"]
+EngineTrial = Literal["sound", "plain buffers only", "processor only", "unusable", "untried"]
 
 
 class Cpu(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,8 +102,10 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def offloads(self) -> bool:
-        """Whether this build can use another device than the processor here."""
-        return any(not device.lower().startswith(_ON_THE_CPU) for device in self.devices)
+        """Whether this build can use another device than the processor here, and did in its trial."""
+        return self.trial != "processor only" and any(
+            not device.lower().startswith(_ON_THE_CPU) for device in self.devices
+        )
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +192,7 @@ def _device_words(machine: Machine) -> str | None:
     if not machine.engines:
         return None
     usable = [engine for engine in machine.engines if engine.version is not None and engine.trial != "unusable"]
-    devices = [device for engine in usable for device in engine.devices]
+    devices = [device for engine in usable if engine.offloads for device in engine.devices]
     if not usable:
         return "no engine"
     graphics = list(dict.fromkeys(device for device in devices if not device.lower().startswith(_ON_THE_CPU)))

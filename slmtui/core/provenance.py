@@ -14,7 +14,7 @@ from slmtui.core.sampling import Sampling
 from slmtui.core.stats import quantile
 
 _ONLY_IF_KNOWN = ("Source", "Engine memory", "GPU memory")
-NO_METER = "none: no meter can be read here without privileges"
+NO_METER = "none: no meter can be read here without privileges, or each phase was too short for it"
 
 
 def surroundings(environment: Environment) -> list[tuple[str, str]]:

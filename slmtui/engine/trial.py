@@ -2,7 +2,8 @@
 
 A build by GCC 12 for a processor with AMX tiles segfaults as soon as a batch of a quantized model has two tokens
 (llama.cpp #20824). Such a build works without repacked weights (`use_extra_bufts=False`), more slowly. The child
-decodes one token, then eight, of a bundled Q4_K_M model; what it lived to say decides how models are loaded here.
+decodes one token, then eight, of a bundled Q4_K_M model; what it lived to say decides how models are loaded here. A GPU
+on which that fails in either way is left alone when it works without.
 """
 
 from __future__ import annotations
@@ -101,6 +102,13 @@ async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[Engin
             f"repacked weights, which is slower. A sound build: {REINSTALL}"
         )
         return msgspec.structs.replace(seen, trial="plain buffers only", advice=advice), usual.crashed
+    processor = await _run([*command, str(model), "--processor"]) if seen.offloads else plain
+    if processor.decoded == (1, 8):
+        advice = (
+            f"llama.cpp fails on {seen.devices[0]} ({usual.error}), so slmtui leaves the GPU alone. Update its driver, "
+            "or install another build; `slmtui hardware` names the GPU and its compute capability."
+        )
+        return msgspec.structs.replace(seen, trial="processor only", advice=advice), usual.crashed
     advice = f"This build of llama.cpp does not work on this machine ({plain.error}). Install another: {REINSTALL}"
     return msgspec.structs.replace(seen, trial="unusable", advice=advice), False
 
@@ -155,6 +163,9 @@ def main(arguments: Sequence[str]) -> int:
     _say(devices=names, build=llama_library.build_line())
     parameters = bindings.llama_model_default_params()
     parameters.use_extra_bufts = "--plain-buffers" not in arguments
+    alone = llama_devices.device_list(())  # must live until the model is open
+    if "--processor" in arguments:
+        parameters.devices, parameters.n_gpu_layers = ctypes.cast(alone, ctypes.c_void_p), 0
     model = bindings.llama_model_load_from_file(arguments[0].encode(), parameters)
     if not model:
         _say(error=llama_library.LOG.errors() or "the model does not load")

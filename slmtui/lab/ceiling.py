@@ -87,7 +87,7 @@ async def _order(services: Services, machine: Machine) -> Order:
 
 def _extra_buffers(machine: Machine) -> bool:
     """Whether models are loaded with repacked weights here."""
-    return all(engine.trial == "sound" for engine in machine.engines if engine.name == "llama.cpp")
+    return all(engine.trial in ("sound", "processor only") for engine in machine.engines if engine.name == "llama.cpp")
 
 
 def _file(services: Services) -> Path:

@@ -105,7 +105,7 @@ def _shipped() -> Finding:
 
 def _engine(engine: EngineState) -> Finding:
     words = f"{engine.version or 'not installed'}, devices {', '.join(engine.devices) or '—'}, {engine.trial}"
-    sound = engine.trial in ("sound", "plain buffers only")
+    sound = engine.trial in ("sound", "plain buffers only", "processor only")
     return Finding(what=engine.name, sound=sound, words=words, advice=engine.advice)
 
 

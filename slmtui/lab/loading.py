@@ -64,7 +64,7 @@ def load_request(
         type_k=options.type_k,
         type_v=options.type_v,
         flash_attention=options.flash_attention,
-        extra_buffers=state is None or state.trial == "sound",
+        extra_buffers=state is None or state.trial in ("sound", "processor only"),
         memory_budget_bytes=None if available_bytes is None else max(0, available_bytes - RESERVE_BYTES),
     )
 

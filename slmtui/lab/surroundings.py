@@ -60,11 +60,9 @@ class Surroundings:
         from slmtui.sources import detect
 
         machine = await asyncio.to_thread(detect.detect, self._cache)
-        state = await trial.engine_state(
-            pocket_folder() / TRIAL_MODEL,
-            self._cache / "trial.json",
-            f"{machine.cpu.name} {platform.node()}",
-        )
+        graphics = [f"{gpu.name} {gpu.driver}" for gpu in machine.gpus]
+        key = " ".join(filter(None, (machine.cpu.name, platform.node(), *graphics, machine.cuda_visible_devices)))
+        state = await trial.engine_state(pocket_folder() / TRIAL_MODEL, self._cache / "trial.json", key)
         return msgspec.structs.replace(machine, engines=(state,))
 
 

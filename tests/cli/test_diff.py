@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from slmtui.sources.paths import Paths
 from slmtui.sources.store import Store
@@ -186,3 +187,27 @@ def test_the_same_benchmark_run_twice(tmp_path: Path) -> None:
     assert all(findings[phase]["a"]["n"] == findings[phase]["b"]["n"] == 3 for phase in ("prefill", "decode"))
     assert findings["decode"]["low"] < findings["decode"]["ratio"] < findings["decode"]["high"]
     assert not [line for line in document["unlike"] if not line.startswith(("Power", "Frequency"))]
+
+
+def test_two_devices_of_one_session() -> None:
+    store = Store.open(Paths.find().ensure().store)
+    session = store.start_session(ENVIRONMENT)
+    for device, layers, share in (("cpu", 0, 1.0), ("CUDA0", -1, 0.1)):
+        for number, one in enumerate(JITTER):
+            base = full_measurement(number, session=session.id, id=f"{device} {number}", kind="bench", cell=device)
+            settings = replace(base.settings, device=device.lower(), gpu_layers=layers)
+            facts = replace(base.facts, device=device, gpu_layers=17 if layers else 0)
+            times = timing(prefill_s=0.25 * share * one, decode_s=0.5 * share * one)
+            store.add(replace(base, settings=settings, facts=facts, timing=times))
+    store.close()
+    told = run("sessions", "diff", "latest", "--devices", "cpu", "gpu")
+    assert (told.returncode, told.stderr) == (0, "")
+    rows = [line.split() for line in told.stdout.splitlines() if "tok/s" in line]
+    assert len(rows) == 2
+    assert all("10.0" in row for row in rows), rows
+    unknown = run("sessions", "diff", "latest", "--devices", "cpu", "metal")
+    assert unknown.returncode == 1
+    assert "nothing was measured on metal in that session; it ran on cpu, CUDA0" in unknown.stderr
+    same = run("sessions", "diff", "latest", "--devices", "cpu", "cpu")
+    assert same.returncode == 1
+    assert "two models or devices of it" in same.stderr

@@ -45,6 +45,12 @@ if "slmtui.engine.trial" in sys.orig_argv:
     if MODE == "fast":
         print('{"devices": ["CPU"], "build": "CPU : X = 1", "decoded": [1, 8]}', flush=True)
         os._exit(0)
+    if MODE == "gpu":
+        print('{"devices": ["CUDA0 NVIDIA T4", "CPU"], "build": "CUDA : ARCHS = 900 | CPU : X = 1"}', flush=True)
+        if "--processor" not in sys.argv:
+            os.kill(os.getpid(), 6)
+        print('{"decoded": [1, 8]}', flush=True)
+        os._exit(0)
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -94,8 +100,8 @@ if MODE != "never":
 def crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crash:
     """Makes llama.cpp crash in every child from now on; returns how many trials were started.
 
-    Modes: never; repacked (batches of two or more tokens, with repacked weights); always; hang; import; and fast,
-    which says that all is well without trying.
+    Modes: never; repacked (batches of two or more tokens, with repacked weights); always; hang; import; fast, which
+    says that all is well without trying; and gpu, which says that there is one and aborts where it is used.
     """
 
     def begin(mode: str) -> Callable[[], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 from slmtui.core.events import FailureKind, Loaded, StopReason
 from slmtui.core.machine import EngineState
 from slmtui.engine import trial
+from slmtui.engine.child import run_child
 from slmtui.engine.protocol import Load
 from slmtui.engine.trial import engine_state, fingerprint
 from tests.engine.conftest import Crash
@@ -75,6 +77,24 @@ async def test_such_a_build_works_in_a_worker_without_repacked_weights(tmp_path:
         failure = failed(await run(client, ask("Hello")), FailureKind.CRASHED)
         assert failure.signal == 11
         assert "slmtui doctor" in failure.message
+
+
+async def test_a_gpu_that_fails_is_left_alone(cache: Path, crash: Crash) -> None:
+    starts = crash("gpu")
+    state = await engine_state(Q4_K_M, cache, "cpu")
+    assert (state.trial, state.offloads) == ("processor only", False)
+    assert state.advice is not None
+    for words in ("fails on CUDA0 NVIDIA T4", "signal 6", "leaves the GPU alone"):
+        assert words in state.advice
+    assert starts() == 3
+    assert await engine_state(Q4_K_M, cache, "cpu") == state
+    assert starts() == 3, "it is remembered"
+
+
+async def test_the_trial_of_the_processor_alone_decodes(cache: Path, tmp_path: Path) -> None:
+    ended = await run_child([*trial.TRIAL_COMMAND, str(Q4_K_M), "--processor"], os.environ, 60)
+    assert ended.code == 0
+    assert b'{"decoded": [8]}' in ended.output
 
 
 async def test_a_build_that_always_crashes(cache: Path, crash: Crash) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -28,8 +27,6 @@ from slmtui.core.events import (
 from slmtui.core.offload import ALL, FIT
 from slmtui.engine.client import WorkerClient, cancelled
 from slmtui.engine.protocol import Load, Measure
-from slmtui.sources.detect_nvidia import nvidia_gpus
-from tests.cli.program import run as slmtui
 from tests.engine.support import (
     F16,
     Q4_K_M,
@@ -58,16 +55,6 @@ async def client(graphics: Graphics, tmp_path_factory: pytest.TempPathFactory) -
     request = Load(path=str(F16), device=graphics.name, gpu_layers=ALL, context=2048)
     async with loaded(tmp_path_factory.mktemp("gpu") / "log", request) as one:
         yield one
-
-
-def test_the_driver_and_the_engine_see_the_same_gpu(graphics: Graphics) -> None:
-    gpus, notes = nvidia_gpus()
-    assert graphics.description in [gpu.name for gpu in gpus]
-    assert all(gpu.driver and gpu.cuda and gpu.compute_capability for gpu in gpus)
-    assert all((gpu.memory_total_bytes or 0) >= (gpu.memory_free_bytes or 0) > 0 for gpu in gpus)
-    assert all(gpu.temperature_c is None or 0 < gpu.temperature_c < 120 for gpu in gpus)
-    assert all(gpu.power_w is None or 0 < gpu.power_w < 2000 for gpu in gpus)
-    assert notes == ()
 
 
 @pytest.mark.parametrize("model", [F16, Q8_0, Q4_K_M], ids=lambda path: path.stem)
@@ -157,7 +144,7 @@ async def test_cancelling_while_it_decodes_and_going_on(client: WorkerClient) ->
                 await client.cancel()
     assert cancelled(event), event
     assert 0 < tokens < 1500
-    done(await run(client, tell(ONCE, 4)), StopReason.LIMIT)
+    done(await run(client, tell(ONCE, 4, ignore_end=True)), StopReason.LIMIT)
 
 
 async def test_cancelling_a_benchmark(client: WorkerClient) -> None:
@@ -169,13 +156,13 @@ async def test_cancelling_a_benchmark(client: WorkerClient) -> None:
                 await client.cancel()
     assert cancelled(event), event
     assert 0 < repeated < 500
-    done(await run(client, tell(ONCE, 4)), StopReason.LIMIT)
+    done(await run(client, tell(ONCE, 4, ignore_end=True)), StopReason.LIMIT)
 
 
 async def test_two_models_at_once(graphics: Graphics, client: WorkerClient, tmp_path: Path) -> None:
     async with loaded(tmp_path / "log", Load(path=str(Q8_0), device="gpu", gpu_layers=ALL)) as other:
         for one in (client, other):
-            done(await run(one, tell(ONCE, 4)), StopReason.LIMIT)
+            done(await run(one, tell(ONCE, 4, ignore_end=True)), StopReason.LIMIT)
 
 
 async def test_sigkill_gives_the_video_memory_back(graphics: Graphics, tmp_path: Path) -> None:
@@ -237,17 +224,4 @@ async def test_too_little_room(graphics: Graphics, wide: Path, hog: Hog, tmp_pat
         assert isinstance(ending, Loaded), ending
         assert 0 < (ending.facts.gpu_layers or 0) < LAYERS
         assert (ending.facts.gpu_layers or 0) <= (told.facts.gpu_layers or 0)
-        done(await run(one, tell("Once", 2)), StopReason.LIMIT)
-
-
-def test_bench_lays_the_gpu_beside_the_processor(graphics: Graphics) -> None:
-    shape = ("-p", "64", "-n", "16", "-r", "2", "-t", "2")
-    ran = slmtui("bench", "pocket-5m:Q8_0", "-dev", "cpu,gpu", *shape)
-    assert ran.returncode == 0, ran.stderr
-    assert f"{graphics.name} has " in ran.stdout
-    assert "times the speed of cpu in prefill" in ran.stdout
-    rows = json.loads(slmtui("sessions", "latest", "--json").stdout)["measurements"]
-    assert {row["facts"]["device"] for row in rows} == {"cpu", graphics.name}
-    compared = slmtui("sessions", "diff", "latest", "--devices", "cpu", "gpu")
-    assert compared.returncode in (0, 3), compared.stderr
-    assert "B/A" in compared.stdout
+        done(await run(one, tell("Once", 2, ignore_end=True)), StopReason.LIMIT)

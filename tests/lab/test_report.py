@@ -156,7 +156,8 @@ def test_both_reports_say_where_the_figures_come_from() -> None:
         f"SHA-256 {'b7' * 32}",
         "Engine build: CPU : AVX2 = 1 \\| FMA = 1",
         "threads 2, threads for prefill 4, batch 2048, micro-batch 512, context 4096, KV cache f16/f16, "
-        "flash attention auto (used: on), device cpu, layers offloaded 0, repacked weights allowed",
+        "flash attention auto (used: on), device cpu, layers offloaded 0, split by layer, shares 3/1, "
+        "repacked weights allowed",
         f"Chat template: {'cd' * 32}",
         "temperature 0, top-k 40, top-p 0.95, min-p 0.05, repeat penalty 1 over 64, seed 4294967295",
         "Warm-up runs: 3",
