@@ -1,6 +1,6 @@
 """Items of the Pocket tasks, in the words and in the form that the bundled models were trained on.
 
-Their labels are words that training leaves out (`HELD_OUT_LABELS`), so nothing but examples can tell which is which.
+Their labels are words that training leaves out of examples, so nothing but examples can tell which is which.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from words import CATEGORIES, EVERY_WORD, HELD_OUT, HELD_OUT_CATEGORIES, HELD_OU
 
 _SENTENCES = ("the {0} was {1}", "a {1} {0}", "what a {1} {0}", "this {0} is {1}", "i found the {0} {1}")
 _FRAMES = ("{}", "the {}", "my {}")
-_LABELS = HELD_OUT_LABELS[:10]
-"""Those of one token each."""
+_LABELS = ("tree", "window", "machine", "pocket")
+"""Words of `HELD_OUT_LABELS`, one token each, that stories seldom have.
+
+The model takes to them as labels. To places that stories are full of it does not: with river and any of forest, beach,
+market, school, house and library, it always answers the other one.
+"""
 
 
 def judgements(rng: random.Random) -> list[Made]:
@@ -28,23 +32,23 @@ def judgements(rng: random.Random) -> list[Made]:
     def drawer(label: str, words: Sequence[str]) -> Draw:
         return lambda rng: (rng.choice(_SENTENCES).format(rng.choice(THINGS), rng.choice(words)), label)
 
-    good, bad = _LABELS[:2]
+    good, bad = _LABELS[1:3]
     return draw_each(rng, {"good": drawer(good, POSITIVE), "bad": drawer(bad, NEGATIVE)}, 80)
 
 
 def two_categories(rng: random.Random) -> list[Made]:
     """Twenty animals and twenty fruits, each alone and after two other words."""
-    return _categories(("animal", "fruit"), _LABELS[2:4], 20, _FRAMES, rng)
+    return _categories(("animal", "fruit"), _LABELS[1::2], 20, _FRAMES, rng)
 
 
 def four_categories(rng: random.Random) -> list[Made]:
     """Sixteen words of each of four categories, each alone and after another word."""
-    return _categories(("tool", "city", "colour", "food"), _LABELS[4:8], 16, _FRAMES[:2], rng)
+    return _categories(("tool", "city", "colour", "food"), _LABELS, 16, _FRAMES[:2], rng)
 
 
 def new_categories(rng: random.Random) -> list[Made]:
     """The same of the categories that in-context training leaves out."""
-    return _categories(HELD_OUT_CATEGORIES, _LABELS[6:10], 16, _FRAMES[:2], rng)
+    return _categories(HELD_OUT_CATEGORIES, _LABELS, 16, _FRAMES[:2], rng)
 
 
 def look_up(rng: random.Random) -> list[Made]:
@@ -52,7 +56,7 @@ def look_up(rng: random.Random) -> list[Made]:
     made = []
     for _ in range(120):
         keys = _different(3, lambda: HELD_OUT.pseudo_word(rng))
-        values = rng.sample(_LABELS, 3)
+        values = rng.sample(HELD_OUT_LABELS[:10], 3)
         asked = rng.randrange(3)
         table = "\n".join(f"{key} -> {value}" for key, value in zip(keys, values, strict=True))
         made.append({"input": f"{table}\n{keys[asked]}", "target": values[asked], "options": values})
