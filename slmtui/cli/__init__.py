@@ -16,7 +16,7 @@ from importlib import import_module
 
 from slmtui import __version__
 from slmtui.cli.bench_flags import add_flags, layer_wish
-from slmtui.cli.pull_flags import add_pull, add_search
+from slmtui.cli.pull_flags import add_add, add_pull, add_rm, add_search
 
 DONE, FAILED, USAGE, SLOWER, INTERRUPTED = 0, 1, 2, 3, 130
 DIFF = "sessions diff"
@@ -129,11 +129,13 @@ def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_library(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    for name, add, text in (
-        ("pull", add_pull, "Download models from the hub into the cache that other programs share."),
-        ("search", add_search, "Search the hub for models by words."),
+    for name, run, add, text in (
+        ("pull", "pull:pull", add_pull, "Download models from the hub into the cache that other programs share."),
+        ("search", "pull:search", add_search, "Search the hub for models by words."),
+        ("add", "shelf:add", add_add, "List a .gguf file, a folder of them, or a repository of the hub from now on."),
+        ("rm", "shelf:rm", add_rm, "Delete models that were downloaded, or forget files that were added."),
     ):
-        add(_add(commands, name, f"pull:{name}", text))
+        add(_add(commands, name, run, text))
 
 
 def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

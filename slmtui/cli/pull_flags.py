@@ -29,3 +29,16 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mlx", action="store_true", help="models in MLX's format in place of GGUF")
     parser.add_argument("-n", "--limit", type=int, default=20, metavar="NUMBER", help="at most so many (default: 20)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_add(parser: argparse.ArgumentParser) -> None:
+    """Flags of `slmtui add`."""
+    parser.add_argument("what", metavar="PATH|REPOSITORY", help="a .gguf file, a folder of such files, or owner/name")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_rm(parser: argparse.ArgumentParser) -> None:
+    """Flags of `slmtui rm`."""
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--force", action="store_true", help="also what another program put into the shared cache")
+    parser.add_argument("--json", action="store_true", help="print JSON")

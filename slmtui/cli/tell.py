@@ -48,7 +48,7 @@ def models(options: argparse.Namespace) -> int:
 
     async def run(services: Services) -> int:
         speeds = await services.speeds()
-        found = services.models()
+        found = services.library()
         if options.json:
             return print_json([_model_document(model, speeds.get(model.id, (None, None))) for model in found])
         rows = []
@@ -62,7 +62,8 @@ def models(options: argparse.Namespace) -> int:
                     "prefill tok/s": text.rate(prefill),
                     "decode tok/s": text.rate(decode),
                     "licence": (model.card.licence if model.card else None) or text.NOT_MEASURED,
-                    "": "demo" if model.demo else "",
+                    "where": model.place,
+                    "": "demo" if model.demo else "MLX" if model.format == "MLX" else "",
                 }
             )
         print_table(rows)

@@ -82,14 +82,19 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size_bytes for file in self.files)
 
 
+def is_repository(name: str) -> bool:
+    """Whether this is `owner/name` as the hub allows it."""
+    plain = _REPOSITORY.fullmatch(name) and not any(pair in name for pair in ("--", ".."))
+    return bool(plain) and not name.endswith((".git", ".", "-"))
+
+
 def checked_repository(name: object) -> str:
     """The name of a repository as it is.
 
     Raises:
         HubDataError: it is no `owner/name`.
     """
-    well = isinstance(name, str) and _REPOSITORY.fullmatch(name) and not any(pair in name for pair in ("--", ".."))
-    if not isinstance(name, str) or not well or name.endswith((".git", ".", "-")):
+    if not isinstance(name, str) or not is_repository(name):
         raise HubDataError(f"{shorten(one_line(str(name)), 80)!r} is not the name of a repository, which is owner/name")
     return name
 

@@ -12,6 +12,13 @@ ORDER = (
     "BF16", "F16", "F32",
 )  # fmt: skip
 """The labels of llama.cpp and of large publishers, in the order in which one is taken when nothing else decides."""
+_FILE_TYPES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M",
+    13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS", 21:
+    "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29:
+    "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE", 39: "NVFP4",
+}  # fmt: skip
+"""`enum llama_ftype` (llama.h): what a GGUF header says of the whole file."""
 _BY_LETTERS = {label.replace("_", ""): label for label in ORDER} | {"FP16": "F16", "FP32": "F32"}
 _LABEL = re.compile(
     r"(?<![A-Za-z0-9])(?P<ud>UD[-_])?"
@@ -35,6 +42,11 @@ def canonical(label: str) -> str:
     rest = label[dynamic.end() :] if dynamic else label
     letters = re.sub(r"[-_ ]", "", rest).upper()
     return ("UD-" if dynamic else "") + _BY_LETTERS.get(letters, re.sub(r"[- ]", "_", rest).upper())
+
+
+def by_file_type(number: int) -> str | None:
+    """The label for `general.file_type` of a GGUF header; None for a number that is not known."""
+    return _FILE_TYPES.get(number)
 
 
 def label_in(path: str) -> str | None:

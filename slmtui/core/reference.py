@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from slmtui.core.hub_files import HubDataError, checked_repository
+from slmtui.core.hub_files import is_repository
 
 _ADDRESS = re.compile(r"(?:https?://[^/\s]+/|hf://|(?:www\.)?(?:huggingface\.co|hf\.co)/)", re.IGNORECASE)
 _BROWSED = re.compile(r"(?P<repository>[^/]+/[^/]+)/(?:tree|blob|resolve)/(?P<revision>[^/]+)(?:/(?P<file>.+))?")
@@ -36,9 +36,7 @@ def parse_reference(text: str) -> Reference | None:
     found = (address and _BROWSED.fullmatch(text)) or _TYPED.fullmatch(text)
     if not found:
         return None
-    try:
-        repository = checked_repository(found["repository"])
-    except HubDataError:
-        return None
     parts = found.groupdict()
-    return Reference(repository=repository, revision=parts["revision"], file=parts["file"], label=parts.get("label"))
+    if not is_repository(parts["repository"]):
+        return None
+    return Reference(**parts)

@@ -15,9 +15,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Literal
 
-from slmtui.core.catalog import LocalModel
 from slmtui.core.hub_files import HubDataError, HubFile
 from slmtui.core.rate import Rate
 from slmtui.lab.download_events import (
@@ -33,6 +33,7 @@ from slmtui.lab.download_events import (
 from slmtui.lab.download_plan import plan
 from slmtui.lab.services import Services
 from slmtui.sources.fetch import StoppedError
+from slmtui.sources.hashes import file_sha256, learn_sha256
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import RepositoryFolder
@@ -76,7 +77,7 @@ class Transfer:
                     yield progress
                 before += file.size_bytes
                 yield Verified(file=file.path, sha256=file.sha256)
-            yield Ready(model=await asyncio.to_thread(self._take_in))
+            yield Ready(model=await asyncio.to_thread(self._services.find_any, self.planned.id))
         except StoppedError:
             yield await asyncio.to_thread(self._leave, hub)
         except HubError as error:
@@ -97,8 +98,8 @@ class Transfer:
             while not running.done():
                 yield self._progress(pull, before)
                 await asyncio.wait({running}, timeout=_TELL_EVERY_S)
-            await running
-            self._brought += [] if was_here else [file]
+            path = await running
+            await asyncio.to_thread(self._accept, file, path, was_here)
             yield self._progress(pull, before)
         finally:
             pull.stop()
@@ -124,11 +125,24 @@ class Transfer:
         if self._pull is not None:
             self._pull.stop()
 
-    def _take_in(self) -> LocalModel:
-        """Note that the files came through slmtui, and find the model that they are."""
-        planned, services = self.planned, self._services
-        add_receipts(services.paths.downloads, planned.listing.repository, self._brought)
-        return services.find_any(planned.id)
+    def _accept(self, file: HubFile, path: Path, was_here: bool) -> None:
+        """Remember the hash that was verified on the way; verify a file that another program brought.
+
+        Raises:
+            HubError: it is not the file that the hub lists.
+        """
+        hashes = self._services.paths.hashes
+        if not was_here:
+            self._brought.append(file)
+            add_receipts(self._services.paths.downloads, self.planned.listing.repository, [file])
+            if file.sha256 is not None:
+                learn_sha256(path, hashes, file.sha256)
+        elif file.sha256 is not None and file_sha256(path, hashes) != file.sha256:
+            raise HubError(
+                "mismatch",
+                f"{file.path} was here already, but is not the file that the hub lists; delete it with "
+                f"`slmtui rm --force {self.planned.id}`, then download it again",
+            )
 
     def _leave(self, hub: Hub) -> Event:
         """Keep or delete what is here."""

@@ -70,9 +70,18 @@ def _chosen(listing: Listing, reference: Reference) -> tuple[Format, Choice]:
     if reference.file is not None:
         return "GGUF", file_choice(choices, reference.file)
     if not choices and any(file.path.endswith(".safetensors") for file in listing.files):
-        found = _MLX_LABEL.search(listing.repository)
-        return "MLX", mlx_choice(listing.files, canonical(found[1]) if found else None)
+        return "MLX", mlx_variant(listing)
     return "GGUF", choose(choices, reference.label)
+
+
+def mlx_variant(listing: Listing) -> Choice:
+    """The model in MLX's format that a repository holds; its name tells the quantization.
+
+    Raises:
+        ChoiceError: it holds none.
+    """
+    found = _MLX_LABEL.search(listing.repository)
+    return mlx_choice(listing.files, canonical(found[1]) if found else None)
 
 
 def _plan_card(hub: Hub, card: ModelCard, label: str) -> Planned:

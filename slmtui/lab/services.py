@@ -18,7 +18,7 @@ import msgspec
 
 from slmtui import __version__
 from slmtui.core.catalog import CatalogError, LocalModel, ModelCard
-from slmtui.core.events import Failed, Inspected, Timing
+from slmtui.core.events import Failed, Inspected, ModelFacts, Timing
 from slmtui.core.machine import GpuUser, Machine, Memory
 from slmtui.core.measurement import Environment, Kind, Measurement, Session
 from slmtui.engine.protocol import Load
@@ -29,6 +29,7 @@ from slmtui.lab.surroundings import Circumstances, Surroundings
 from slmtui.sources import catalog, hashes, library
 from slmtui.sources.config import Config, ConfigError, load_config, save_config
 from slmtui.sources.hub_folder import cache_folder
+from slmtui.sources.library_facts import model_facts
 from slmtui.sources.library_hub import hub_models
 from slmtui.sources.library_others import Others, other_models
 from slmtui.sources.paths import PathError, Paths
@@ -147,6 +148,10 @@ class Services:
             library.UnknownModelError: there is no such model.
         """
         return library.find_model(spec, self.catalog, self.config.folders, self._shared())
+
+    async def facts(self, model: LocalModel) -> ModelFacts | None:
+        """What the model's own file says, read without an engine; None when it can't be read."""
+        return await asyncio.to_thread(model_facts, model, self.paths.headers)
 
     def _shared(self) -> tuple[LocalModel, ...]:
         return (*hub_models(self.catalog, cache_folder()), *other_models(Others.find()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,27 @@ def with_own(cards: tuple[ModelCard, ...], path: Path) -> tuple[ModelCard, ...]:
     if not path.exists():
         return cards
     return extended(cards, _document(path, "correct that place"), str(path))
+
+
+def add_own(cards: tuple[ModelCard, ...], path: Path, entry: Mapping[str, Any]) -> tuple[ModelCard, ...]:
+    """Write a new entry at the end of the person's own catalog, whose text stays as it is, and return all cards.
+
+    Raises:
+        CatalogError: the file can't be read or written, or would be wrong with the entry.
+    """
+    import tomli_w
+
+    text = path.read_text("utf-8") if path.exists() else ""
+    text += ("\n" if text else "") + tomli_w.dumps({"model": [entry]})
+    try:
+        found = extended(cards, tomllib.loads(text), str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except ValueError as error:
+        raise CatalogError(f"{path} can't be added to: {error}") from error
+    except OSError as error:
+        raise CatalogError(f"can't write {path}: {error.strerror}") from error
+    return found
 
 
 def _document(path: Path, advice: str) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from pathlib import Path
 from slmtui.core.hub_files import HubDataError, HubFile, checked_commit, checked_repository
 from slmtui.sources.atomic import write_atomically
 
+_CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
+"""Of https://bford.info/cachedir."""
+
 
 def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Where the cache is, by the same environment variables as for huggingface_hub, without importing that."""
@@ -64,6 +67,21 @@ class RepositoryFolder:
         with contextlib.suppress(OSError):
             return self.pointer(commit, file).stat().st_size == file.size_bytes
         return False
+
+    def prepare(self) -> None:
+        """Make the folder of blobs.
+
+        Raises:
+            OSError: it can't be made.
+            HubDataError: a link that somebody put into the cache leads out of it.
+        """
+        blobs = self.path / "blobs"
+        blobs.mkdir(parents=True, exist_ok=True)
+        self.confine(blobs)
+        tag = self.cache / "CACHEDIR.TAG"
+        if not tag.exists():  # backup programs leave such folders out; huggingface_hub writes the same
+            with contextlib.suppress(OSError):
+                write_atomically(tag, f"{_CACHE_SIGNATURE}\n# A cache of Hugging Face's hub.\n")
 
     def publish(self, commit: str, file: HubFile) -> Path:
         """Make the blob, which is there and whole, appear under the file's own name; return that path.

@@ -63,7 +63,7 @@ def find_model(
     card = next((card for card in cards if card.id == spec.partition(":")[0].lower()), None)
     if card is not None:
         return _catalog_model(card, spec.partition(":")[2], shared)
-    path = _absolute(spec)
+    path = absolute(spec)
     if _holds(path.is_file):
         return _named_file(path, local_models(cards, (), shared))
     local = local_models(cards, folders, shared)
@@ -150,7 +150,7 @@ def _named_file(path: Path, known: Sequence[LocalModel]) -> LocalModel:
 
 
 def _folder_models(folder: str | Path) -> Iterator[LocalModel]:
-    for path in sorted(_gguf_files(_absolute(str(folder)))):
+    for path in sorted(_gguf_files(absolute(str(folder)))):
         if (model := _file_model(path)) is not None:
             yield model
 
@@ -219,7 +219,8 @@ def _holds(question: Callable[[], bool]) -> bool:
         return False
 
 
-def _absolute(path: str) -> Path:
+def absolute(path: str) -> Path:
+    """A path as a person writes it, with `~`, from the root on."""
     try:
         return Path(path).expanduser().absolute()
     except RuntimeError:
@@ -228,7 +229,7 @@ def _absolute(path: str) -> Path:
 
 def _looks_like_path(spec: str) -> bool:
     separators = [os.sep, os.altsep] if os.altsep else [os.sep]
-    return spec.lower().endswith(".gguf") or any(s in spec for s in separators) or _holds(_absolute(spec).is_dir)
+    return spec.lower().endswith(".gguf") or any(s in spec for s in separators) or _holds(absolute(spec).is_dir)
 
 
 def _missing_file(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from slmtui.core.catalog import Format, LocalModel, ModelCard, Variant
-from slmtui.core.hub_files import HubDataError, HubFile, checked_path, checked_repository, gguf_choices
+from slmtui.core.hub_files import HubDataError, HubFile, checked_path, gguf_choices, is_repository
 from slmtui.core.text import one_line
 
 _FILES_LIMIT = 2_000
@@ -39,21 +39,29 @@ class _Config(msgspec.Struct):
 def hub_models(cards: Iterable[ModelCard], cache: Path) -> tuple[LocalModel, ...]:
     """Every whole model in the cache, by repository; of several commits the one that a branch was last seen at counts.
 
-    A folder that can't be read counts as empty.
+    Where several repositories hold one variant of a card, the one that the card prefers has the card's id. A folder
+    that can't be read counts as empty.
     """
-    known = {place.id.lower(): card for card in cards for place in card.repositories}
-    models: dict[str, LocalModel] = {}
+    known = {place.id.lower(): (rank, card) for card in cards for rank, place in enumerate(card.repositories)}
+    found: list[tuple[int, LocalModel]] = []
     for folder in _inside(cache):
-        if not folder.name.startswith("models--"):
-            continue
         repository = "/".join(folder.name.split("--")[1:])
-        with contextlib.suppress(HubDataError):
-            checked_repository(repository)
-            card = known.get(repository.lower())
-            for snapshot in _snapshots(folder):
-                for model in _models(snapshot, repository, card):
-                    models.setdefault(model.id, model)
-    return tuple(models.values())
+        if folder.name.startswith("models--") and is_repository(repository):
+            rank, card = known.get(repository.lower(), (0, None))
+            here = {
+                model.id: model
+                for snapshot in _snapshots(folder)[::-1]
+                for model in _models(snapshot, repository, card)
+            }
+            found += [(rank, model) for model in here.values()]
+    ids: set[str] = set()
+    models: list[LocalModel] = []
+    for _, model in sorted(found, key=lambda ranked: ranked[0]):
+        label = model.variant.quantization if model.variant is not None else ""
+        named = model if model.id not in ids else msgspec.structs.replace(model, id=f"{model.repository}:{label}")
+        ids.add(named.id)
+        models.append(named)
+    return tuple(models)
 
 
 def files_of(model: LocalModel) -> tuple[Path, ...]:

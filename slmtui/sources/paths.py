@@ -52,6 +52,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         return self.data / "downloads.json"
 
     @property
+    def headers(self) -> Path:
+        """Cache of what the model files' headers say."""
+        return self.cache / "headers.json"
+
+    @property
     def hashes(self) -> Path:
         """Cache of the model files' SHA-256."""
         return self.cache / "sha256.json"

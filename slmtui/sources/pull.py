@@ -57,8 +57,7 @@ class Pull:
         if folder.has(commit, file):
             return folder.pointer(commit, file)
         blob = folder.blob(file)
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        folder.confine(blob.parent)
+        folder.prepare()
         with contextlib.ExitStack() as stack:
             self._lock(stack)
             if not _whole(blob, file):

@@ -167,7 +167,7 @@ class TestHashes:
         digest = file_sha256(path, cache)
         assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
         remembered = json.loads(cache.read_text())
-        remembered[str(path)]["sha256"] = "from the cache"
+        remembered[str(path)]["value"] = "from the cache"
         cache.write_text(json.dumps(remembered))
         assert file_sha256(path, cache) == "from the cache"
 
@@ -184,7 +184,7 @@ class TestHashes:
         cache.write_bytes(content)
         digest = file_sha256(path, cache)
         assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-        assert json.loads(cache.read_text())[str(path)]["sha256"] == digest
+        assert json.loads(cache.read_text())[str(path)]["value"] == digest
 
     def test_a_cache_that_can_not_be_written_is_done_without(self, tmp_path: Path) -> None:
         path = gguf(tmp_path / "a.gguf")

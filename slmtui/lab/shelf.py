@@ -1,0 +1,206 @@
+"""What a person puts on the shelf of models and takes off it again: files, folders, repositories of the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from slmtui.core.catalog import LocalModel
+from slmtui.core.hub_files import ChoiceError, Listing, choose, gguf_choices
+from slmtui.core.reference import Reference, parse_reference
+from slmtui.core.text import counted, one_line, shorten, size
+from slmtui.lab.download_plan import mlx_variant
+from slmtui.lab.services import Services
+from slmtui.sources import catalog
+from slmtui.sources.hub import Hub
+from slmtui.sources.hub_errors import HubError
+from slmtui.sources.hub_folder import RepositoryFolder, cache_folder
+from slmtui.sources.hub_remove import remove as remove_files
+from slmtui.sources.library import absolute
+from slmtui.sources.library_hub import files_of
+from slmtui.sources.receipts import Receipt, drop_receipts, read_receipts
+
+_OWN_WAY = {"Ollama": "`ollama rm {name}`", "LM Studio": "LM Studio", "llama.cpp": "`rm`, it is a plain file"}
+"""How other programs' models are deleted."""
+
+
+class ShelfError(Exception):
+    """A model can't be put on the shelf or taken off it; the message says why and what to do."""
+
+
+class Added(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known now that was not before."""
+
+    models: tuple[LocalModel, ...] = ()
+    """Models on this machine."""
+    card: str | None = None
+    """Id of the card that the catalog has now, for a repository of the hub."""
+    sentence: str
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken away."""
+
+    freed_bytes: int
+    sentence: str
+
+
+async def add(services: Services, what: str, hub: Hub | None = None) -> Added:
+    """Remember a .gguf file, a folder of them, or a repository of the hub, whichever `what` names.
+
+    Raises:
+        ShelfError: there is nothing of that name, or nothing in it.
+        HubError: the hub can't be asked about it, or does not have it.
+        UnknownModelError: the file is no model's.
+        ConfigError, CatalogError: the settings or the person's catalog can't be written.
+    """
+    path = absolute(what)
+    if await asyncio.to_thread(path.is_file):
+        model = await services.add_file(path)
+        return Added(models=(model,), sentence=f"{one_line(str(model.path))} is listed from now on.")
+    if await asyncio.to_thread(path.is_dir):
+        return await _add_folder(services, path)
+    reference = parse_reference(what)
+    if reference is None:
+        raise ShelfError(
+            f"{shorten(one_line(what), 80)} is no file or folder here, and no repository of the hub (owner/name)"
+        )
+    if hub is None:
+        hub = await asyncio.to_thread(Hub.from_environment)
+    return await asyncio.to_thread(_add_repository, services, hub, reference)
+
+
+async def remove(services: Services, spec: str, *, force: bool = False) -> Removed:
+    """Delete a model's files if slmtui downloaded them, or forget them if they are the person's own.
+
+    `force` deletes from the cache that programs share also what another program brought there.
+
+    Raises:
+        UnknownModelError: there is no such model here.
+        ShelfError: the files are another program's, or come with slmtui, or can't be deleted.
+        ConfigError: the settings can't be written.
+    """
+    model = await asyncio.to_thread(services.find_any, spec)
+    if any(loaded.model.path == model.path for loaded in services.loaded):
+        raise ShelfError(f"{model.name} is loaded now; unload it first")
+    match model.place:
+        case "bundled":
+            raise ShelfError(f"{model.id} comes with slmtui and can't be deleted")
+        case "hub cache":
+            return await asyncio.to_thread(_delete, services, model, force=force)
+        case "file":
+            return await _forget(services, model)
+        case program:
+            way = _OWN_WAY[program].format(name=model.name)
+            raise ShelfError(f"{one_line(str(model.path))} is {program}'s; delete it with {way}")
+
+
+async def _add_folder(services: Services, folder: Path) -> Added:
+    before = {model.path for model in await asyncio.to_thread(services.library)}
+    if str(folder) not in services.config.folders:
+        folders = (*services.config.folders, str(folder))
+        await services.save_config(msgspec.structs.replace(services.config, folders=folders))
+    found = tuple(one for one in await asyncio.to_thread(services.library) if one.path not in before)
+    news = f"it holds {counted(len(found), 'model')} not known before"
+    return Added(models=found, sentence=f"{one_line(str(folder))} is searched from now on; {news}.")
+
+
+def _add_repository(services: Services, hub: Hub, reference: Reference) -> Added:
+    listing = hub.list(reference.repository, reference.revision)
+    name = listing.repository
+    known = next((card.id for card in services.catalog if name in {one.id for one in card.repositories}), None)
+    if known is not None:
+        return Added(card=known, sentence=f"{name} is in the catalog already: `slmtui pull {known}` downloads it.")
+    entry = _entry(listing, {card.id for card in services.catalog})
+    services.catalog = catalog.add_own(services.catalog, services.paths.own_catalog, entry)
+    new = str(entry["id"])
+    return Added(card=new, sentence=f"{name} is in your catalog now, as {new}: `slmtui pull {new}` downloads it.")
+
+
+def _entry(listing: Listing, taken: set[str]) -> dict[str, Any]:
+    """A card for the person's catalog that says what the hub says, and no more."""
+    owner, _, name = listing.repository.partition("/")
+    plain = re.sub(r"[-_.]gguf$", "", name, flags=re.IGNORECASE)
+    slug = re.sub(r"[^a-z0-9._-]", "-", plain.lower()).lstrip("._-") or "model"
+    variants = _variants(listing)
+    labels = [variant["quantization"] for variant in variants]
+    form = variants[0]["format"]
+    facts: Mapping[str, object] = {"licence": listing.licence, "base": listing.base_model}
+    return {
+        "id": slug if slug not in taken else f"{owner.lower()}-{slug}",
+        "name": plain,
+        "family": plain,
+        "developer": owner,
+        **{key: value for key, value in facts.items() if value},
+        "repositories": [{"id": listing.repository, "format": form, "quantizations": labels}],
+        "default": labels[0],
+        "variants": variants,
+    }
+
+
+def _variants(listing: Listing) -> list[dict[str, Any]]:
+    """What can be had, the usual choice first.
+
+    Raises:
+        HubError: it holds no model that an engine could open.
+    """
+    choices = gguf_choices(listing.files)
+    try:
+        if not choices:
+            mlx = mlx_variant(listing)
+            return [{"quantization": mlx.label or "MLX", "format": "MLX", "size_bytes": mlx.size_bytes}]
+        usual = choose(choices) if len(choices) > 1 else choices[0]
+    except ChoiceError as error:
+        raise HubError("no_variant", f"{listing.repository}: {error}") from error
+    variants: dict[str, dict[str, Any]] = {}
+    for choice in (usual, *choices):
+        file = choice.files[0]
+        label = choice.label or "GGUF"
+        variant = {"quantization": label, "format": "GGUF", "file": file.path, "size_bytes": choice.size_bytes}
+        whole = {"sha256": file.sha256} if len(choice.files) == 1 and file.sha256 else {}
+        variants.setdefault(label, variant | whole)
+    return list(variants.values())
+
+
+def _delete(services: Services, model: LocalModel, *, force: bool) -> Removed:
+    """Delete a model from the cache that programs share."""
+    assert model.repository is not None
+    folder = RepositoryFolder(cache_folder(), model.repository)
+    files = files_of(model)
+    ours = _receipts(services, folder, model.repository, files)
+    if len(ours) < len(files) and not force:
+        raise ShelfError(
+            f"{model.id} was downloaded by another program, into the cache that both use; `slmtui rm --force` or "
+            "`hf cache rm` deletes it"
+        )
+    try:
+        freed = remove_files(folder, files, [receipt.key for receipt in ours])
+    except OSError as error:
+        raise ShelfError(f"{error.filename or folder.path} can't be deleted: {error.strerror}") from error
+    drop_receipts(services.paths.downloads, ours)
+    return Removed(freed_bytes=freed, sentence=f"{model.id} is deleted; {size(freed)} are free again.")
+
+
+def _receipts(
+    services: Services, folder: RepositoryFolder, repository: str, files: tuple[Path, ...]
+) -> tuple[Receipt, ...]:
+    """The receipts of these files."""
+    places = {path.relative_to(folder.path / "snapshots").as_posix().partition("/")[2] for path in files}
+    known = read_receipts(services.paths.downloads)
+    return tuple(one for one in known if one.repository == repository and one.path in places)
+
+
+async def _forget(services: Services, model: LocalModel) -> Removed:
+    kept = tuple(one for one in services.config.folders if absolute(one) != model.path)
+    if kept == services.config.folders:
+        raise ShelfError(
+            f"{one_line(str(model.path))} is your own file: delete it yourself, or take its folder out of the settings "
+            f"({services.paths.config_file})"
+        )
+    await services.save_config(msgspec.structs.replace(services.config, folders=kept))
+    return Removed(freed_bytes=0, sentence=f"{one_line(str(model.path))} is no longer listed; the file stays.")
