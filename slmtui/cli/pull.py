@@ -16,6 +16,7 @@ from slmtui.lab.download_events import DownloadFailed, Ending, Planned, Progress
 from slmtui.lab.services import Services
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
+from slmtui.sources.library import UnknownModelError
 
 _BAR_WIDTH = 20
 _BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -32,7 +33,7 @@ def pull(options: argparse.Namespace) -> int:
                 planned = await plan(services, wanted)
             except HubError as error:
                 say(f"slmtui pull: {error}")
-                failed = True
+                failed = not _tell_what_is_here(services, wanted, error) or failed
                 continue
             if options.dry_run:
                 for line in plan_lines(planned):
@@ -49,6 +50,19 @@ def pull(options: argparse.Namespace) -> int:
         return FAILED if failed else DONE
 
     return with_services(run)
+
+
+def _tell_what_is_here(services: Services, wanted: str, error: HubError) -> bool:
+    """Whether the hub can't be asked about a model that is here anyway; says so."""
+    if error.kind not in ("offline", "unreachable"):
+        return False
+    try:
+        model = services.find_any(wanted)
+    except UnknownModelError:
+        return False
+    say(f"{model.id} is here, as it was downloaded.")
+    show(str(model.path))
+    return True
 
 
 def search(options: argparse.Namespace) -> int:

@@ -86,6 +86,8 @@ class Partial:
         self._hash, self._aside = self._new_hash()
         if (note := _read_note(self._opened, file)) is not None:
             self._go_on(note)
+        elif os.fstat(self._opened.fileno()).st_size == file.size_bytes:
+            self.have.add(0, file.size_bytes)  # it was finished, and the process killed before it had its name
         self._write_note()
 
     def writer(self) -> io.FileIO:
@@ -147,8 +149,8 @@ class Partial:
         Raises:
             OSError: it can't be written.
         """
+        os.fsync(self._opened.fileno())  # takes seconds; a kill meanwhile finds the note where it was
         self._opened.truncate(self.file.size_bytes)
-        os.fsync(self._opened.fileno())
         self._opened.close()
         self._reader.close()
 

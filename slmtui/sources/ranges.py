@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from slmtui.core.hub_files import HubFile
+from slmtui.sources.hub_errors import HubError
 
 _MOST_REDIRECTS = 10
 _FEW_BYTES = 65_536
@@ -100,6 +101,7 @@ class Line:
 
         Raises:
             AnswerError: the hub or the storage host refuses.
+            HubError: there is no way to it: its certificate, or the proxy.
             ChangedError: it is other content, or the host can't send ranges.
             OSError, http.client.HTTPException: no connection, or a broken one.
         """
@@ -195,6 +197,12 @@ class Line:
             self.connecting = True
             try:
                 connection.connect()
+            except ssl.SSLCertVerificationError as error:
+                raise HubError(
+                    "unreachable",
+                    f"the certificate of {split.hostname} can't be trusted: {error.verify_message}; if your network has "
+                    "an authority of its own, name its file in SSL_CERT_FILE",
+                ) from error
             finally:
                 self.connecting = False
             with self._lock:
@@ -243,13 +251,13 @@ def _proxy(split: SplitResult) -> SplitResult | None:
 def _connection(split: SplitResult, proxy: SplitResult | None, timeout_s: float) -> http.client.HTTPConnection:
     scheme, host, port = _origin(split)
     if scheme not in ("http", "https"):
-        raise OSError(f"{scheme} is no way to download a file")
+        raise HubError("unreachable", f"{host} redirects to an address of {scheme}, which is no way to download a file")
     if proxy is None:
         if scheme == "https":
             return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=_certificates())
         return http.client.HTTPConnection(host, port, timeout=timeout_s)
     if proxy.scheme != "http":
-        raise OSError(f"the proxy of the environment is a {proxy.scheme} proxy; name an http:// proxy")
+        raise HubError("unreachable", f"the proxy of the environment is a {proxy.scheme} proxy; name an http:// proxy")
     name = proxy.hostname or ""
     if scheme == "http":
         return http.client.HTTPConnection(name, proxy.port or 80, timeout=timeout_s)

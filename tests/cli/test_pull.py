@@ -117,6 +117,27 @@ def test_a_stop_keeps_what_came_and_says_how_to_go_on(hub: LoopbackHub) -> None:
     assert hub.sent() <= 4 * MIB + 2 * MIB
 
 
+def test_two_processes_download_a_file_once(hub: LoopbackHub) -> None:
+    content = noise(6 * MIB)
+    serve(hub, content)
+    hub.bytes_per_s = 6 * MIB
+    processes = [start("pull", NAME), start("pull", NAME)]
+    said = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert said[0][0] == said[1][0]
+    assert Path(said[0][0].decode().strip()).read_bytes() == content
+    assert hub.sent() == len(content)
+
+
+def test_without_a_network_what_is_here_is_enough(hub: LoopbackHub) -> None:
+    serve(hub, noise(1000))
+    path = run("pull", NAME).stdout
+    offline = run("pull", NAME, env={"HF_HUB_OFFLINE": "1"})
+    assert (offline.returncode, offline.stdout) == (0, path)
+    assert f"{NAME}:Q4_K_M is here, as it was downloaded." in offline.stderr
+    assert run("pull", f"{NAME}:Q8_0", env={"HF_HUB_OFFLINE": "1"}).returncode == 1
+
+
 def test_a_dry_run_says_what_would_come_and_brings_nothing(hub: LoopbackHub) -> None:
     serve(hub, noise(2 * MIB)).card = {"license": "mit"}
     done = run("pull", "--dry-run", NAME)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from tests.hub.content import Content, Repository
 from tests.hub.faults import Fault
 
 TOKEN = "hf_loopbackSecretTokenThatNobodyElseMaySee"
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
+"""Of `localhost` and 127.0.0.1, signed by itself, with its key; good for a hundred years and for nothing else."""
 _CHUNK_BYTES = 64 * 1024
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -46,7 +49,9 @@ class Asked:
 class LoopbackHub:
     """A hub at `endpoint`, with large files at another host and port; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
+        """With `tls` both hosts speak HTTPS, with the certificate in `CERTIFICATE`."""
+        self.tls = tls
         self.repositories: dict[str, Repository] = {}
         self.renamed: dict[str, str] = {}
         """Old name → new name."""
@@ -63,8 +68,9 @@ class LoopbackHub:
         # Two names for this machine, so that nothing can take one host for the other.
         self._hub = _Server(("127.0.0.1", 0), _HubHandler, self)
         self._storage = _Server(("127.0.0.1", 0), _StorageHandler, self)
-        self.endpoint = f"http://127.0.0.1:{self._hub.server_address[1]}"
-        self.storage = f"http://localhost:{self._storage.server_address[1]}"
+        scheme = "https" if tls else "http"
+        self.endpoint = f"{scheme}://127.0.0.1:{self._hub.server_address[1]}"
+        self.storage = f"{scheme}://localhost:{self._storage.server_address[1]}"
 
     def __enter__(self) -> Self:
         for server in (self._hub, self._storage):
@@ -96,7 +102,7 @@ class LoopbackHub:
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             "HF_HUB_DISABLE_XET": "1",
             "NO_PROXY": "127.0.0.1,localhost",
-        }
+        } | ({"SSL_CERT_FILE": str(CERTIFICATE)} if self.tls else {})
 
     def sent(self) -> int:
         """Bytes of large files that were sent so far."""
@@ -116,6 +122,10 @@ class _Server(ThreadingHTTPServer):
         self.hub = hub
         self._sockets: set[socket.socket] = set()
         super().__init__(address, handler)
+        if hub.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         if isinstance(request, socket.socket):
@@ -288,7 +298,7 @@ class _StorageHandler(_Handler):
         limit = fault.cut_after if fault.cut_after is not None else fault.stall_after
         last = end if limit is None else min(end, start + limit)
         pace = fault.bytes_per_s or self.hub.bytes_per_s
-        if isinstance(content.source, Path) and pace is None and fault == Fault():
+        if isinstance(content.source, Path) and pace is None and fault == Fault() and not self.hub.tls:
             self._send_file(content.source, start, last)
         else:
             self._send_pieces(content, start, last, pace, fault.wrong_at)

@@ -120,8 +120,18 @@ def test_a_note_of_another_content_is_none(path: Path) -> None:
 def test_noise_is_never_taken_for_a_note(path: Path) -> None:
     chance = random.Random(5)
     for _ in range(50):
-        path.write_bytes(chance.randbytes(chance.randrange(FILE.size_bytes + 8192)))
+        path.write_bytes(chance.randbytes(chance.randrange(FILE.size_bytes + 8192)) + b"?")
         assert read_note(path, FILE) is None
+
+
+def test_a_file_that_was_finished_and_has_no_name_yet_is_read_and_not_fetched(path: Path) -> None:
+    path.write_bytes(CONTENT)
+    partial = Partial(path, FILE, "c" * 40)
+    assert list(partial.have) == [(0, len(CONTENT))]
+    assert hash_all(partial) == len(CONTENT)
+    assert partial.digest() == FILE.sha256
+    partial.finish()
+    assert path.read_bytes() == CONTENT
 
 
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system opens links whatever one says")
