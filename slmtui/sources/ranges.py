@@ -200,8 +200,8 @@ class Line:
             except ssl.SSLCertVerificationError as error:
                 raise HubError(
                     "unreachable",
-                    f"the certificate of {split.hostname} can't be trusted: {error.verify_message}; if your network has "
-                    "an authority of its own, name its file in SSL_CERT_FILE",
+                    f"the certificate of {split.hostname} can't be trusted: {error.verify_message}; if your network "
+                    "has an authority of its own, name its file in SSL_CERT_FILE",
                 ) from error
             finally:
                 self.connecting = False
@@ -251,7 +251,7 @@ def _proxy(split: SplitResult) -> SplitResult | None:
 def _connection(split: SplitResult, proxy: SplitResult | None, timeout_s: float) -> http.client.HTTPConnection:
     scheme, host, port = _origin(split)
     if scheme not in ("http", "https"):
-        raise HubError("unreachable", f"{host} redirects to an address of {scheme}, which is no way to download a file")
+        raise HubError("unreachable", f"{host} is to be reached by {scheme}, which is no way to download a file")
     if proxy is None:
         if scheme == "https":
             return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=_certificates())
