@@ -61,7 +61,7 @@ def random_models(folder: Path, size: Size = SMALL, kinds: Sequence[str] = ("Q8_
         full = Gguf(_metadata(size), _tensors(size)).write(part)
         for kind, path in missing.items():
             if kind != "F16":
-                _quantize(full, path, QUANTIZATIONS[kind])
+                quantize(full, path, QUANTIZATIONS[kind])
         if "F16" in missing:
             full.rename(missing["F16"])
         else:
@@ -145,7 +145,7 @@ def _matrix(generator: np.random.Generator, rows: int, columns: int, zero: int) 
     return Tensor((columns, rows), F16, weights.astype(np.float16).tobytes())
 
 
-def _quantize(source: Path, target: Path, kind: int) -> None:
+def quantize(source: Path, target: Path, kind: int) -> None:
     """By llama.cpp's own quantizer.
 
     Raises:
@@ -158,7 +158,7 @@ def _quantize(source: Path, target: Path, kind: int) -> None:
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = kind
     part = target.with_suffix(".part")
-    code = llama_cpp.llama_model_quantize(str(source).encode(), str(part).encode(), ctypes.byref(settings))
+    code = llama_cpp.llama_modelquantize(str(source).encode(), str(part).encode(), ctypes.byref(settings))
     llama_cpp.llama_log_set(llama_cpp.llama_log_callback(0), ctypes.c_void_p(0))
     if code:
         raise SystemExit(f"llama.cpp cannot quantize {source} (code {code}).")
