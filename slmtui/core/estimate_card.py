@@ -1,0 +1,200 @@
+"""What an estimate must know of a model that is not here: from its catalog card, or from the facts of a measurement."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+
+from slmtui.core.catalog import Architecture, ModelCard, Variant
+from slmtui.core.estimate import Anatomy, Cache, Group, Source, ffn_width
+from slmtui.core.events import ModelFacts
+from slmtui.core.gguf import TYPES_BY_NAME, TensorType
+from slmtui.core.work import Tensor
+
+_PIECES = frozenset(("llama", "gemma", "gemma2", "gemma3", "gemma3n", "gemma4", "phi3", "minicpm", "bitnet"))
+"""Architectures whose vocabularies have scores; llama's are of both kinds, and those over 100,000 tokens have merges."""
+_GATELESS = frozenset(("gptneox", "gpt2", "bloom", "phi2", "nemotron", "nemotron_h"))
+
+
+class Mix(NamedTuple):
+    """Types that a quantization has for most matrices, and for the output matrix."""
+
+    most: str
+    output: str
+
+
+_MIXES = {
+    "F32": Mix("f32", "f32"),
+    "F16": Mix("f16", "f16"),
+    "BF16": Mix("bf16", "bf16"),
+    "Q8_0": Mix("q8_0", "q8_0"),
+    "MXFP4": Mix("mxfp4", "q8_0"),
+    "TQ1_0": Mix("tq1_0", "q6_K"),
+    "TQ2_0": Mix("tq2_0", "q6_K"),
+    "I2_S": Mix("tq2_0", "f16"),
+}
+
+
+def mix_of(quantization: str) -> Mix | None:
+    """The types of a quantization by its label; None for one that is not llama.cpp's.
+
+    `Q4_K_M` has q4_K and here and there a larger type; the output matrix is q6_K in all of the small ones
+    (llama-quant.cpp).
+    """
+    label = quantization.upper()
+    if label in _MIXES:
+        return _MIXES[label]
+    for kind in sorted(TYPES_BY_NAME, key=len, reverse=True):
+        if label == kind.upper() or label.startswith(f"{kind.upper()}_"):
+            return Mix(kind, "q6_K")
+    return None
+
+
+def anatomy_of_card(card: ModelCard, variant: Variant) -> Anatomy | None:
+    """From the catalog's facts and the variant's label and size; None where too little is known."""
+    if variant.format != "GGUF" or card.architecture is None:
+        return None
+    return _anatomy("catalog", card.architecture, variant.quantization, variant.hint_bytes, card.parameters)
+
+
+def anatomy_of_facts(facts: ModelFacts) -> Anatomy | None:
+    """From what a worker said of a model that was measured; None where too little is known."""
+    shape = Architecture(
+        name=facts.architecture,
+        layers=facts.layers,
+        hidden_size=facts.hidden_size,
+        heads=facts.heads,
+        kv_heads=facts.kv_heads,
+        head_size=facts.head_size,
+        vocabulary=facts.vocabulary,
+        context=facts.trained_context,
+    )
+    return _anatomy("measurement", shape, facts.quantization or "", facts.weights_bytes, facts.parameters)
+
+
+def _anatomy(
+    source: Source, shape: Architecture, quantization: str, size: int | None, parameters: int | None
+) -> Anatomy | None:
+    mix = mix_of(quantization)
+    layers, hidden, vocabulary = shape.layers, shape.hidden_size, shape.vocabulary
+    if mix is None or not layers or not hidden or not vocabulary:
+        return None
+    doubts: list[str] = []
+    inner = _inner(shape, parameters)
+    if shape.ffn_size is None:
+        doubts.append("The size of the feed-forward part is not known; it was told from the number of parameters.")
+    caches = _caches(shape)
+    if caches is None:
+        doubts.append("The KV cache is not known, because the catalog does not say how many heads there are.")
+    gated = _gated(shape)
+    return Anatomy(
+        source=source,
+        architecture=shape.name or "",
+        layers=layers,
+        hidden=hidden,
+        vocabulary=vocabulary,
+        merges=shape.name not in _PIECES or (shape.name == "llama" and vocabulary > 100_000) or vocabulary == 49_152,
+        trained_context=shape.context,
+        groups=_scaled(_groups(shape, mix, inner, parameters), size),
+        caches=caches or (),
+        width=ffn_width(hidden, inner, gated=gated),
+        doubts=tuple(doubts),
+    )
+
+
+def _gated(shape: Architecture) -> bool:
+    return shape.ffn != "standard" if shape.ffn is not None else shape.name not in _GATELESS
+
+
+def _heads(shape: Architecture) -> tuple[int, int] | None:
+    """Numbers of all queries and of all keys of a token; None where it is not known."""
+    hidden, heads = shape.hidden_size or 0, shape.heads
+    size = shape.head_size or (hidden // heads if heads else None)
+    if not heads or not size:
+        return None
+    return heads * size, (shape.kv_heads or heads) * size
+
+
+def _caches(shape: Architecture) -> tuple[Cache, ...] | None:
+    layers = shape.attention_layers if shape.attention_layers is not None else shape.layers or 0
+    if shape.latent_size is not None:
+        return (Cache(layers, shape.latent_size, 0, None),)
+    heads = _heads(shape)
+    if heads is None:
+        return None
+    windowed = round(layers * (shape.window_layers_frac or 0.0)) if shape.window else 0
+    found = (Cache(layers - windowed, heads[1], heads[1], None), Cache(windowed, heads[1], heads[1], shape.window))
+    return tuple(cache for cache in found if cache.layers)
+
+
+def _inner(shape: Architecture, parameters: int | None) -> int:
+    """Size of the feed-forward part's inner vectors: as the card says, from the parameters, or four times the hidden."""
+    hidden, layers = shape.hidden_size or 0, shape.layers or 1
+    if shape.ffn_size is not None:
+        return shape.ffn_size
+    if parameters is None:
+        return 4 * hidden
+    queries, keys = _heads(shape) or (hidden, hidden)
+    rest = parameters - (shape.vocabulary or 0) * hidden - layers * 2 * hidden * (queries + keys)
+    return max(hidden, rest // (layers * hidden * (3 if _gated(shape) else 2)))
+
+
+def _groups(shape: Architecture, mix: Mix, inner: int, parameters: int | None) -> list[Group]:
+    """The matrices; what the parameters say beyond them is one more, as the layers of other kinds have."""
+    hidden, layers = shape.hidden_size or 0, shape.layers or 0
+    vocabulary = shape.vocabulary or 0
+    attending = shape.attention_layers if shape.attention_layers is not None else layers
+    queries, keys = _heads(shape) or (hidden, hidden)
+    tied = shape.tied_embeddings if shape.tied_embeddings is not None else _tied(shape, inner, parameters)
+    groups = [
+        Group(_tensor("token_embd", mix.output if tied else mix.most, hidden, vocabulary), 1),
+        *([] if tied else [Group(_tensor("output", mix.output, hidden, vocabulary), 1)]),
+        Group(_tensor("blk.0.attn_q", mix.most, hidden, queries), attending),
+        Group(_tensor("blk.0.attn_k", mix.most, hidden, keys), attending),
+        Group(_tensor("blk.0.attn_v", mix.most, hidden, keys), attending),
+        Group(_tensor("blk.0.attn_output", mix.most, queries, hidden), attending),
+        *([Group(_tensor("blk.0.ffn_gate", mix.most, hidden, inner), layers)] if _gated(shape) else []),
+        Group(_tensor("blk.0.ffn_up", mix.most, hidden, inner), layers),
+        Group(_tensor("blk.0.ffn_down", mix.most, inner, hidden), layers),
+    ]
+    known = sum(prod(group.tensor.shape) * group.times for group in groups)
+    rest = ((parameters or 0) - known) // hidden // layers // 32 * 32
+    if rest > 0:
+        groups.append(Group(_tensor("blk.0.other", mix.most, hidden, rest), layers))
+    return [group for group in groups if group.times]
+
+
+def _tied(shape: Architecture, inner: int, parameters: int | None) -> bool:
+    """Whether the parameters leave no room for an output matrix of its own; yes where they are not known."""
+    if parameters is None:
+        return True
+    hidden, layers = shape.hidden_size or 0, shape.layers or 0
+    queries, keys = _heads(shape) or (hidden, hidden)
+    inside = layers * (2 * hidden * (queries + keys) + (3 if _gated(shape) else 2) * hidden * inner)
+    return parameters - inside < 1.5 * (shape.vocabulary or 0) * hidden
+
+
+def _tensor(name: str, kind: str, width: int, rows: int) -> Tensor:
+    stored = _storable(TYPES_BY_NAME[kind], width)
+    return Tensor(f"{name}.weight", stored.name, (width, rows, 1, 1), stored.size(width * rows))
+
+
+def _storable(kind: TensorType, width: int) -> TensorType:
+    """The type, or what llama-quantize takes where a row is not whole blocks of it (`tensor_type_fallback`)."""
+    if width % kind.block == 0:
+        return kind
+    smaller = {"q4_K": "q5_0", "q5_K": "q5_1", "q6_K": "q8_0", "q2_K": "q4_0", "q3_K": "q4_0"}.get(kind.name, "q8_0")
+    fallback = TYPES_BY_NAME[smaller]
+    return fallback if width % fallback.block == 0 else TYPES_BY_NAME["f16"]
+
+
+def _scaled(groups: list[Group], size: int | None) -> tuple[Group, ...]:
+    """As large together as the file, where its size is known."""
+    total = sum(group.bytes for group in groups)
+    if not size or not total:
+        return tuple(groups)
+    factor = size / total
+    return tuple(group._replace(tensor=group.tensor._replace(bytes=round(group.tensor.bytes * factor))) for group in groups)
+
+
