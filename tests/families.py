@@ -14,7 +14,7 @@ from functools import cache
 from typing import NamedTuple
 
 from slmtui.core.gguf import TYPES_BY_NAME
-from tests.engine.gguf_files import ARRAY, F32, FLOAT32, INT32, STRING, UINT32, Gguf, Tensor
+from tests.engine.gguf_files import ARRAY, FLOAT32, INT32, STRING, UINT32, Gguf, Tensor
 
 BOOL = 7
 _NUMBERS = {"f32": 0, "f16": 1, "q8_0": 8, "q4_K": 12, "q6_K": 14}

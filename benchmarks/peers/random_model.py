@@ -158,7 +158,7 @@ def quantize(source: Path, target: Path, kind: int) -> None:
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = kind
     part = target.with_suffix(".part")
-    code = llama_cpp.llama_modelquantize(str(source).encode(), str(part).encode(), ctypes.byref(settings))
+    code = llama_cpp.llama_model_quantize(str(source).encode(), str(part).encode(), ctypes.byref(settings))
     llama_cpp.llama_log_set(llama_cpp.llama_log_callback(0), ctypes.c_void_p(0))
     if code:
         raise SystemExit(f"llama.cpp cannot quantize {source} (code {code}).")

@@ -27,7 +27,7 @@ def hardware(options: argparse.Namespace) -> int:
     async def run(services: Services) -> int:
         machine = await services.machine()
         if options.measure or ceiling.known(services) is None:
-            progress("Measuring memory bandwidth and matrix multiplication, about 3 s …")
+            progress("Measuring memory bandwidth and matrix multiplication, about 6 s …")
         top = await ceiling.measured(services, anew=options.measure)
         progress("")
         users = await services.gpu_users()

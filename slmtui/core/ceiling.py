@@ -23,6 +23,15 @@ UNDISTURBED_SHARE = 0.85
 """Idle machines give 0.93 to 1, one busy neighbour on two cores 0.5."""
 
 
+class StepRate(msgspec.Struct, frozen=True):
+    """How fast one token is multiplied with weights, as decode does it."""
+
+    weights_bytes: int
+    """How many were read for the token; a few of them stay in the processor's cache, many do not."""
+    bytes_per_s: float
+    """Of weights as stored in a file."""
+
+
 class MatmulRate(msgspec.Struct, frozen=True, kw_only=True):
     """Speed of the engine's matrix multiplication with weights of one type."""
 
@@ -32,6 +41,8 @@ class MatmulRate(msgspec.Struct, frozen=True, kw_only=True):
     """Floating-point operations per second, a multiplication and an addition counting as two."""
     buffer: str | None = None
     """The engine's buffer type that held the weights: "CPU", "CPU_REPACK", "AMX"."""
+    steps: tuple[StepRate, ...] = ()
+    """Of one token instead of many, from few weights to many; empty where it was not measured."""
 
 
 class Ceiling(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import prod
 from typing import NamedTuple
 
-
 from slmtui.core.catalog import Architecture, ModelCard, Variant
 from slmtui.core.estimate import Anatomy, Cache, Group, Source, ffn_width
 from slmtui.core.events import ModelFacts
@@ -195,6 +194,6 @@ def _scaled(groups: list[Group], size: int | None) -> tuple[Group, ...]:
     if not size or not total:
         return tuple(groups)
     factor = size / total
-    return tuple(group._replace(tensor=group.tensor._replace(bytes=round(group.tensor.bytes * factor))) for group in groups)
-
-
+    return tuple(
+        group._replace(tensor=group.tensor._replace(bytes=round(group.tensor.bytes * factor))) for group in groups
+    )

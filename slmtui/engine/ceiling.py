@@ -92,7 +92,7 @@ def _steps(ceiling: Ceiling, order: Order) -> Iterator[Ceiling]:
 
 def _multiplications(ceiling: Ceiling, order: Order) -> Iterator[Ceiling]:
     from slmtui.engine import llama_library
-    from slmtui.engine.llama_matmul import WEIGHT_TYPES, MatmulError, Multiplier
+    from slmtui.engine.llama_matmul import STEP_BYTES, WEIGHT_TYPES, MatmulError, Multiplier
 
     try:
         multiplier = Multiplier(order.threads, extra_buffers=order.extra_buffers)
@@ -101,9 +101,13 @@ def _multiplications(ceiling: Ceiling, order: Order) -> Iterator[Ceiling]:
     except (ImportError, OSError, AttributeError, MatmulError) as error:  # AttributeError: a function is not in there
         yield _noted(ceiling, f"Matrix multiplication was not measured: {error}.")
         return
+    largest = STEP_BYTES[-1]
+    if order.available_bytes is not None:  # the child holds the weights twice while it makes them
+        largest = min(largest, order.available_bytes // 8)
     for kind in dict.fromkeys((*FIRST_TYPES, *WEIGHT_TYPES)):
         try:
             rate = multiplier.rate(kind, size)
+            rate = msgspec.structs.replace(rate, steps=multiplier.steps(kind, largest))
             ceiling = msgspec.structs.replace(ceiling, matmul=(*ceiling.matmul, rate))
             shares = [share for share in (ceiling.cpu_share, multiplier.cpu_share) if share is not None]
             ceiling = msgspec.structs.replace(ceiling, cpu_share=min(shares, default=None))

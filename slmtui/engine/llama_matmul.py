@@ -2,7 +2,8 @@
 
 The weights lie where llama.cpp would put them: in the first buffer type that supports the multiplication (AMX tiles,
 repacked rows, where this build has them and they are allowed), else in plain memory; a BLAS library takes the work
-where the build has one. The batch is a micro-batch of prefill: 512 tokens of 32-bit activations.
+where the build has one. The batch is a micro-batch of prefill: 512 tokens of 32-bit activations. A decode step multiplies one token; how fast that is depends on where the weights come
+from, so it is timed with few and with many.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from functools import cache
 from typing import Any, NamedTuple
 
-from slmtui.core.ceiling import MatmulRate
+from slmtui.core.ceiling import MatmulRate, StepRate
 from slmtui.engine import llama_library
 from slmtui.engine.llama_devices import Device, devices
 
@@ -32,6 +33,15 @@ _ONE_S = 0.03
 _BUDGET_S = 0.12
 _FEWEST, _MOST = 2, 15
 """Multiplications whose median counts."""
+
+
+STEP_BYTES = (16 * 1024 * 1024, 192 * 1024 * 1024)
+"""Weights for one token: what most last caches hold, and what few do. Measured on a Xeon, 320 MiB are as fast as 192,
+and 64 twice as fast."""
+_STEP_WIDTH = 1024
+_STEP_ROWS = 64
+"""Rows are a multiple of this, which every order of weights divides."""
+_STEPS = 5
 
 
 class MatmulError(Exception):
@@ -80,13 +90,31 @@ class Multiplier:
         """
         self._wall_s = self._cpu_s = 0.0
         with ExitStack() as stack:
-            graph, backend, name = self._prepare(stack, WEIGHT_TYPES[weight_type], size)
+            graph, backend, name = self._prepare(stack, WEIGHT_TYPES[weight_type], (size, size), TOKENS)
             self._compute(backend, graph)  # not counted: threads start, activations get their pages
             seconds = [self._compute(backend, graph)]
             count = max(_FEWEST, min(_MOST, round(budget_s / seconds[0])))
             seconds += [self._compute(backend, graph) for _ in range(count - 1)]
         operations = 2 * size * size * TOKENS
         return MatmulRate(type=weight_type, flops=operations / statistics.median(seconds), buffer=name)
+
+    def steps(self, weight_type: str, largest_bytes: int = STEP_BYTES[-1]) -> tuple[StepRate, ...]:
+        """Time one token with each of `STEP_BYTES` of this type, of `largest_bytes` at most.
+
+        Raises:
+            MatmulError: no memory, or the engine fails.
+        """
+        kind = WEIGHT_TYPES[weight_type]
+        row = self._library.ggml_row_size(kind, _STEP_WIDTH)
+        found: list[StepRate] = []
+        for wanted in sorted({min(size, largest_bytes) for size in STEP_BYTES}):
+            rows = max(1, wanted // row // _STEP_ROWS) * _STEP_ROWS
+            with ExitStack() as stack:
+                graph, backend, _ = self._prepare(stack, kind, (_STEP_WIDTH, rows), 1)
+                self._compute(backend, graph)
+                seconds = statistics.median(self._compute(backend, graph) for _ in range(_STEPS))
+            found.append(StepRate(rows * row, rows * row / seconds))
+        return tuple(found)
 
     @property
     def cpu_share(self) -> float | None:
@@ -106,19 +134,19 @@ class Multiplier:
             raise MatmulError(f"ggml's graph ended with status {status}")
         return elapsed
 
-    def _prepare(self, stack: ExitStack, kind: int, size: int) -> tuple[int, int, str]:
+    def _prepare(self, stack: ExitStack, kind: int, shape: tuple[int, int], tokens: int) -> tuple[int, int, str]:
         """A graph of one multiplication with weights in place: (graph, backend, name of the buffer type)."""
         library = self._library
         for buffer_type in self._buffer_types():
             with ExitStack() as trial:
                 held = self._context(trial)
-                weights = library.ggml_new_tensor_2d(held, kind, size, size)
+                weights = library.ggml_new_tensor_2d(held, kind, *shape)
                 buffer = library.ggml_backend_alloc_ctx_tensors_from_buft(held, buffer_type)
                 if not buffer:
                     continue
                 trial.callback(library.ggml_backend_buffer_free, buffer)
                 scratch = self._context(trial)
-                batch = library.ggml_new_tensor_2d(scratch, WEIGHT_TYPES["f32"], size, TOKENS)
+                batch = library.ggml_new_tensor_2d(scratch, WEIGHT_TYPES["f32"], shape[0], tokens)
                 product = library.ggml_mul_mat(scratch, weights, batch)
                 device = self._device(product, buffer_type)
                 if device is None:
@@ -129,7 +157,7 @@ class Multiplier:
                 if not plain:
                     raise MatmulError("there is no memory for the activations")
                 trial.callback(library.ggml_backend_buffer_free, plain)
-                self._fill(weights, batch, kind, size)
+                self._fill((weights, batch), kind, shape, tokens)
                 stack.enter_context(trial.pop_all())
                 return graph, self._backend(device), library.ggml_backend_buft_name(buffer_type).decode()
         raise MatmulError("no buffer type of this build takes such weights")
@@ -190,18 +218,18 @@ class Multiplier:
         address = self._library.ggml_backend_reg_get_proc_address(registry, name.encode())
         return ctypes.CFUNCTYPE(result, ctypes.c_void_p, *more)(address) if address else None
 
-    def _fill(self, weights: int, batch: int, kind: int, size: int) -> None:
+    def _fill(self, tensors: tuple[int, int], kind: int, shape: tuple[int, int], tokens: int) -> None:
         """Give weights and activations values of a normal distribution."""
         import numpy as np
 
-        library = self._library
+        library, (weights, batch), (width, rows) = self._library, tensors, shape
         draw = np.random.default_rng(0)
-        source = draw.standard_normal((_SOURCE_ROWS, size), dtype=np.float32)
-        packed = np.empty((_SOURCE_ROWS, library.ggml_row_size(kind, size)), dtype=np.uint8)
-        library.ggml_quantize_chunk(kind, source.ctypes.data, packed.ctypes.data, 0, _SOURCE_ROWS, size, None)
-        data = np.tile(packed, (size // _SOURCE_ROWS, 1))
+        source = draw.standard_normal((_SOURCE_ROWS, width), dtype=np.float32)
+        packed = np.empty((_SOURCE_ROWS, library.ggml_row_size(kind, width)), dtype=np.uint8)
+        library.ggml_quantize_chunk(kind, source.ctypes.data, packed.ctypes.data, 0, _SOURCE_ROWS, width, None)
+        data = np.tile(packed, (rows // _SOURCE_ROWS, 1))
         library.ggml_backend_tensor_set(weights, data.ctypes.data, 0, data.nbytes)
-        activations = draw.standard_normal((TOKENS, size), dtype=np.float32)
+        activations = draw.standard_normal((tokens, width), dtype=np.float32)
         library.ggml_backend_tensor_set(batch, activations.ctypes.data, 0, activations.nbytes)
 
 

@@ -28,7 +28,7 @@ def known(services: Services) -> Ceiling | None:
 
 
 async def measured(services: Services, *, anew: bool = False) -> Ceiling:
-    """The ceiling, measured in a child process within about three seconds if it is not known, or `anew`.
+    """The ceiling, measured in a child process within about six seconds if it is not known, or `anew`.
 
     While a model loads, answers or is measured it waits, and a measurement that one of them begins beside is given up
     and made again. It is remembered unless one of its two parts is missing altogether, or other programs disturbed it
@@ -99,7 +99,7 @@ def _key(machine: Machine) -> str:
 
     cpu = machine.cpu
     buffers = "extra" if _extra_buffers(machine) else "plain"
-    return f"{platform.node()} {cpu.name} {cpu.threads} {buffers} {fingerprint()}"
+    return f"{platform.node()} {cpu.name} {cpu.threads} {buffers} {fingerprint()} with steps"
 
 
 def _remembered(file: Path, key: str) -> Ceiling | None:

@@ -28,6 +28,10 @@ async def test_every_figure_is_there() -> None:
     assert found.reader in bandwidth.READERS
     assert {rate.type for rate in found.matmul} == set(WEIGHT_TYPES)
     assert all(0 < rate.flops < math.inf and rate.buffer for rate in found.matmul)
+    for rate in found.matmul:
+        sizes = [step.weights_bytes for step in rate.steps]
+        assert [round(size / MIB) for size in sizes] == [16, 32], "an eighth of the memory at most"
+        assert all(0 < step.bytes_per_s < math.inf for step in rate.steps)
     assert found.threads == 1
     assert found.cpu_share is not None
     assert 0 < found.cpu_share < 1.2
