@@ -2,8 +2,8 @@
 
 The weights lie where llama.cpp would put them: in the first buffer type that supports the multiplication (AMX tiles,
 repacked rows, where this build has them and they are allowed), else in plain memory; a BLAS library takes the work
-where the build has one. The batch is a micro-batch of prefill: 512 tokens of 32-bit activations. A decode step multiplies one token; how fast that is depends on where the weights come
-from, so it is timed with few and with many.
+where the build has one. The batch is a micro-batch of prefill: 512 tokens of 32-bit activations. A decode step
+multiplies one token; how fast that is depends on where the weights come from, so it is timed with few and with many.
 """
 
 from __future__ import annotations
@@ -20,8 +20,22 @@ from slmtui.core.ceiling import MatmulRate, StepRate
 from slmtui.engine import llama_library
 from slmtui.engine.llama_devices import Device, devices
 
-WEIGHT_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2, "q4_K": 12, "q5_K": 13, "q6_K": 14}
-"""Numbers of `enum ggml_type` (ggml.h) of the usual types."""
+WEIGHT_TYPES = {
+    "f32": 0,
+    "f16": 1,
+    "bf16": 30,
+    "q8_0": 8,
+    "q4_0": 2,
+    "q5_0": 6,
+    "q5_1": 7,
+    "q3_K": 11,
+    "q4_K": 12,
+    "q5_K": 13,
+    "q6_K": 14,
+    "iq4_xs": 23,
+}
+"""Numbers of `enum ggml_type` (ggml.h) of the usual types; q5_0 and q5_1 take the place of q4_K and q5_K where rows are
+no multiple of 256, as in many small models."""
 TOKENS = 512
 SIZES = (2048, 1024, 512)
 """Rows and columns of the matrix, the first as wide as the layers of a model of a billion parameters; slow machines
