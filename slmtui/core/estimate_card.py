@@ -12,7 +12,7 @@ from slmtui.core.gguf import TYPES_BY_NAME, TensorType
 from slmtui.core.work import Tensor
 
 _PIECES = frozenset(("llama", "gemma", "gemma2", "gemma3", "gemma3n", "gemma4", "phi3", "minicpm", "bitnet"))
-"""Architectures whose vocabularies have scores; llama's are of both kinds, and those over 100,000 tokens have merges."""
+"""Architectures whose vocabularies have scores; of llama's, those over 100,000 tokens and SmolLM's have merges."""
 _GATELESS = frozenset(("gptneox", "gpt2", "bloom", "phi2", "nemotron", "nemotron_h"))
 
 
@@ -128,7 +128,7 @@ def _caches(shape: Architecture) -> tuple[Cache, ...] | None:
 
 
 def _inner(shape: Architecture, parameters: int | None) -> int:
-    """Size of the feed-forward part's inner vectors: as the card says, from the parameters, or four times the hidden."""
+    """Size of the feed-forward part's inner vectors: as said, from the parameters, or four times the hidden."""
     hidden, layers = shape.hidden_size or 0, shape.layers or 1
     if shape.ffn_size is not None:
         return shape.ffn_size

@@ -1,4 +1,4 @@
-"""What to expect of a model on a machine: memory against what is free, largest context, speeds, and what they rest on."""
+"""What to expect of a model on a machine: memory against what is free, largest context, speeds, and their basis."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def _learnt(known: Corrections, kind: str | None) -> list[str]:
         if kind in factors:
             factor, models = factors[kind]
             said.append(
-                f"{what} times {factor:.2f}, as {text.counted(models, 'model')} with {kind} weights measured here came out."
+                f"{what} times {factor:.2f}: so {text.counted(models, 'model')} with {kind} weights came out here."
             )
     if known.memory_models:
         sign = "more" if known.memory_bytes >= 0 else "less"

@@ -196,6 +196,19 @@ class Store:
             for result in cell_results(found)
         }
 
+    def recent_benchmarks(self, limit: int = 500) -> tuple[tuple[str, Measurement], ...]:
+        """The latest repetitions of own benchmarks, in the order of measuring, each with its session's id.
+
+        Those that ran together with other models and imported ones do not count, as in `latest_speed`.
+        """
+        query = (
+            "SELECT session, record FROM measurement WHERE kind = 'bench' AND NOT together AND source = ''"
+            " ORDER BY seq DESC LIMIT ?"
+        )
+        with self._file.reading() as connection:
+            rows = connection.execute(query, (limit,)).fetchall()
+            return tuple((session, self._file.decoded(record, Measurement)) for session, record in reversed(rows))
+
     def close(self) -> None:
         """Close the database; a second call does nothing."""
         self._file.close()
