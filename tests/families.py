@@ -252,7 +252,7 @@ def _granitehybrid(sizes: Sizes) -> Family:
     for layer in range(sizes.layers):
         first = _attention(sizes) if layer in attending else mamba
         tensors += [(f"blk.{layer}.{part}", shape) for part, shape in itertools.chain(first, _gated(sizes))]
-    figures = {
+    figures: dict[str, float | list[int]] = {
         "attention.head_count_kv": [sizes.kv_heads if layer in attending else 0 for layer in range(sizes.layers)],
         "logit_scale": 3.0,
         "ssm.conv_kernel": kernel,
