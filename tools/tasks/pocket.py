@@ -14,7 +14,7 @@ from made import Draw, Made, draw_each
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "pocket"))
 
-from words import CATEGORIES, EVERY_WORD, HELD_OUT, HELD_OUT_CATEGORIES, HELD_OUT_LABELS, NEGATIVE, POSITIVE, THINGS
+from words import CATEGORIES, EVERY_WORD, HELD_OUT, HELD_OUT_CATEGORIES, NEGATIVE, POSITIVE, THINGS
 
 _SENTENCES = ("the {0} was {1}", "a {1} {0}", "what a {1} {0}", "this {0} is {1}", "i found the {0} {1}")
 _FRAMES = ("{}", "the {}", "my {}")
@@ -54,12 +54,12 @@ def new_categories(rng: random.Random) -> list[Made]:
 def look_up(rng: random.Random) -> list[Made]:
     """A hundred and twenty tables of three pairs, each with one of its keys asked for."""
     made = []
-    for _ in range(120):
+    for target in rng.sample(_LABELS * 30, 120):
         keys = _different(3, lambda: HELD_OUT.pseudo_word(rng))
-        values = rng.sample(HELD_OUT_LABELS[:10], 3)
-        asked = rng.randrange(3)
+        others = rng.sample([label for label in _LABELS if label != target], 2)
+        values = rng.sample([target, *others], 3)
         table = "\n".join(f"{key} -> {value}" for key, value in zip(keys, values, strict=True))
-        made.append({"input": f"{table}\n{keys[asked]}", "target": values[asked], "options": values})
+        made.append({"input": f"{table}\n{keys[values.index(target)]}", "target": target, "options": values})
     return made
 
 
