@@ -54,6 +54,17 @@ class ProcessMemory(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
+class EngineMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine with an allocator of its own says of it (MLX); it need not agree with the operating system."""
+
+    active_bytes: int
+    """Of arrays that are in use."""
+    cache_bytes: int
+    """Of buffers that were freed and are kept for the next arrays."""
+    peak_bytes: int
+    """The most that was in use at once since the worker started."""
+
+
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine read from the model file's header; None where the file does not say."""
 
@@ -87,6 +98,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether repacked weights (AMX and the like) were allowed; False after the engine's trial crashed."""
     flash_attention: bool | None = None
     """Whether the engine uses flash attention, once "auto" is resolved."""
+    kv_type: str | None = None
+    """Numbers of the KV cache where the engine chooses them ("bf16"); None where the load does."""
     head_size: int | None = None
     """Numbers of one head's key (its value has as many, as a rule)."""
     decode_read_bytes: int | None = None
@@ -257,6 +270,8 @@ class MemorySampled(Event, frozen=True, kw_only=True, tag="memory"):
     """The largest resident size that the worker ever had, by the system's own account."""
     peak: ProcessMemory | None = None
     """The largest of each figure since the worker started: of RSS by the system's account, of all others in samples."""
+    engine: EngineMemory | None = None
+    """The engine's own account; None where it keeps none."""
 
 
 class Repeated(Event, frozen=True, kw_only=True, tag="repetition"):

@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from slmtui.core.events import AnyEvent, Done, FailureKind, Inspected, Loaded
+from slmtui.engine.gauge import Watched
 from slmtui.engine.protocol import Generate, Load, Measure, Score
 
 Emit = Callable[[AnyEvent], None]
 
-BACKENDS = {"llama.cpp": "slmtui.engine.llamacpp:LlamaCpp"}
+BACKENDS = {"llama.cpp": "slmtui.engine.llamacpp:LlamaCpp", "MLX": "slmtui.engine.mlx:Mlx"}
 """Engine name to "module:class"; nothing is imported before it is asked for."""
 
 
@@ -59,8 +60,8 @@ class Backend(Protocol):
         """
         ...
 
-    def watched(self) -> int | None:
-        """Video memory of this process, None where nobody says; the gauge asks with each sample, on its own thread."""
+    def watched(self) -> Watched:
+        """What only the engine knows of this process's memory; the gauge asks with each sample, on its own thread."""
         ...
 
     def cancel(self) -> None:

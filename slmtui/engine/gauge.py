@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from slmtui.core.events import MemorySampled, ProcessMemory
+from slmtui.core.events import EngineMemory, MemorySampled, ProcessMemory
 
 PERIOD_S = 0.25
 CHEAP_S = 0.002
@@ -27,6 +27,14 @@ more than that: with 0.01 and a model of 125 million parameters decode lost 5 %.
 ROLLUP = Path("/proc/self/smaps_rollup")
 _CACHE_SAMPLES = 256
 _READ_BYTES = 8 * 1024 * 1024
+
+
+class Watched(NamedTuple):
+    """What the engine says of this process's memory, beside the operating system; None where it does not."""
+
+    gpu_bytes: int | None = None
+    """Video memory of this process."""
+    engine: EngineMemory | None = None
 
 
 def process_memory() -> ProcessMemory:
@@ -70,21 +78,21 @@ class Gauge:
     def __init__(self) -> None:
         self._lock = threading.Condition()
         self._emit: Callable[[MemorySampled], None] | None = None
-        self._gpu_bytes: Callable[[], int | None] | None = None
+        self._watched: Callable[[], Watched] = Watched
         self._started_s = 0.0
         self._peak = ProcessMemory()
         self._thread = threading.Thread(target=self._run, name="gauge", daemon=True)
 
     @contextmanager
     def watching(
-        self, emit: Callable[[MemorySampled], None], gpu_bytes: Callable[[], int | None] | None = None
+        self, emit: Callable[[MemorySampled], None], watched: Callable[[], Watched] = Watched
     ) -> Iterator[None]:
         """Emit samples until the block ends, and one more then; nothing is emitted after it.
 
-        `gpu_bytes` is asked with each sample for the video memory of this process.
+        `watched` is asked with each sample for what only the engine knows.
         """
         with self._lock:
-            self._emit, self._gpu_bytes, self._started_s = emit, gpu_bytes, time.perf_counter()
+            self._emit, self._watched, self._started_s = emit, watched, time.perf_counter()
             if self._thread.ident is None:
                 self._thread.start()
             self._lock.notify()
@@ -97,11 +105,11 @@ class Gauge:
 
     def _sample(self) -> MemorySampled:
         at_s = time.perf_counter() - self._started_s
-        gpu_bytes = self._gpu_bytes() if self._gpu_bytes is not None else None
-        memory = replace(process_memory(), gpu_bytes=gpu_bytes)
+        watched = self._watched()
+        memory = replace(process_memory(), gpu_bytes=watched.gpu_bytes)
         largest = peak_rss_bytes()
         self._peak = self._peak.at_least(replace(memory, rss_bytes=largest))
-        return MemorySampled(at_s=at_s, memory=memory, peak_rss_bytes=largest, peak=self._peak)
+        return MemorySampled(at_s=at_s, memory=memory, peak_rss_bytes=largest, peak=self._peak, engine=watched.engine)
 
     def _run(self) -> None:
         wait_s = PERIOD_S

@@ -10,7 +10,7 @@ from slmtui.core.events import Done, FailureKind, Inspected, Loaded, Loading, St
 from slmtui.core.offload import FIT
 from slmtui.engine import llama_library
 from slmtui.engine.backends import Emit, EngineError
-from slmtui.engine.gauge import page_cache_state, read_ahead
+from slmtui.engine.gauge import Watched, page_cache_state, read_ahead
 from slmtui.engine.generating import generate
 from slmtui.engine.llama_checks import check_budget, check_request
 from slmtui.engine.llama_devices import chosen
@@ -19,13 +19,14 @@ from slmtui.engine.llama_model import LoadCancelledError, OpenModel, dry_run, op
 from slmtui.engine.llama_offload import check_video_memory, fewer, fitted, video_memory
 from slmtui.engine.llama_score import score
 from slmtui.engine.llama_text import Vocabulary
+from slmtui.engine.loading import load_progress
 from slmtui.engine.measuring import measure
 from slmtui.engine.meter import Battery, Meter, find_meter
 from slmtui.engine.nvml import Gpus, open_gpus
+from slmtui.engine.prompts import started_renderer
 from slmtui.engine.protocol import Generate, Load, Measure, Score
 from slmtui.engine.template import Renderer
 
-_EMIT_EVERY_S = 0.020
 _READ_SHARE = 0.8
 """Share of the progress bar for reading a file that is not in memory yet."""
 
@@ -62,7 +63,7 @@ class LlamaCpp:
             check_video_memory(planned, room)
         emit(Loading(fraction=0.0, planned=planned))
         self.close()
-        path, progress = Path(request.path), self._load_progress(emit)
+        path, progress = Path(request.path), load_progress(emit, lambda: self._stop.is_set)
         page_cache = page_cache_state(path)
         share = _READ_SHARE if page_cache != "warm" and _fits(path, request.memory_budget_bytes) else 0.0
         try:
@@ -79,19 +80,6 @@ class LlamaCpp:
         load_s = time.perf_counter() - started
         return Loaded(facts=opened.facts(), load_s=load_s, memory=opened.memory, page_cache=page_cache)
 
-    def _load_progress(self, emit: Emit) -> Callable[[float], bool]:
-        last = 0.0
-
-        def progress(fraction: float) -> bool:
-            nonlocal last
-            now = time.perf_counter()
-            if now - last >= _EMIT_EVERY_S or fraction >= 1:
-                last = now
-                emit(Loading(fraction=fraction))
-            return not self._stop.is_set
-
-        return progress
-
     def _adopt(self, opened: OpenModel) -> None:
         self._open = opened
         self._vocabulary = Vocabulary(opened.vocabulary)
@@ -101,9 +89,7 @@ class LlamaCpp:
         self._meter = find_meter(self._gpus)
         template = opened.template()
         if template:
-            vocabulary = self._vocabulary
-            self._renderer = Renderer(template, vocabulary.written(vocabulary.bos), vocabulary.written(vocabulary.eos))
-            self._renderer.warm_up()
+            self._renderer = started_renderer(template, self._vocabulary)
 
     def close(self) -> None:
         """Free the model and end the template's process."""
@@ -144,12 +130,12 @@ class LlamaCpp:
         evaluator.use_threads(None)
         return score(evaluator, vocabulary, self._renderer, request, emit)
 
-    def watched(self) -> int | None:
+    def watched(self) -> Watched:
         """See `backends.Backend.watched`."""
         meter, gpus = self._meter, self._gpus  # another thread closes them
         if isinstance(meter, Battery):
             meter.sample()
-        return gpus.process_bytes() if gpus is not None else None
+        return Watched(gpu_bytes=gpus.process_bytes() if gpus is not None else None)
 
     def _ready(self) -> tuple[Evaluator, Vocabulary]:
         if self._evaluator is None or self._vocabulary is None:

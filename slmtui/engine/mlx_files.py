@@ -173,9 +173,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
             FailureKind.BAD_FILE, f"{shown} cannot be read: {error.strerror}. Check its permissions."
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise EngineError(
-            FailureKind.BAD_FILE, f"{shown} is damaged ({error}). Download or copy it again."
-        ) from None
+        raise EngineError(FailureKind.BAD_FILE, f"{shown} is damaged ({error}). Download or copy it again.") from None
 
 
 def _indexed(folder: Path) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,10 +10,12 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import get_total_parameters, load_model
 
-from slmtui.core.events import MAIN_MEMORY, FailureKind, MemoryPart, ModelFacts
+from slmtui.core.events import MAIN_MEMORY, MemoryPart, ModelFacts
 from slmtui.engine.backends import EngineError
-from slmtui.engine.mlx_checks import evaluation_failure, load_failure
+from slmtui.engine.mlx_checks import load_failure
+from slmtui.engine.mlx_device import build_line, engine_name, use_device, wire_memory, working_set_bytes
 from slmtui.engine.mlx_files import ModelFolder
+from slmtui.engine.mlx_sizes import cells, read_bytes, weights_bytes
 from slmtui.engine.mlx_text import Template
 from slmtui.engine.protocol import Load
 
@@ -34,26 +35,34 @@ RAISED_BY_MODELS = (
 """What building a model from somebody else's config and weights can end with."""
 _PART_BYTES = 64 * 1024 * 1024
 """Weights that are read between two looks at whether to stop."""
+_LABELS = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
 
 
 class OpenModel:
-    """A model whose weights are still in their files until `read` has been called."""
+    """A model whose weights stay in their files until `read` is called."""
 
     def __init__(self, folder: ModelFolder, request: Load) -> None:
         """Open it.
 
         Raises:
-            EngineError: MLX does not know the model, or its parts do not fit together.
+            EngineError: MLX does not know the model, its parts do not fit together, or there is no such device.
         """
         self.folder = folder
         self.request = request
         self.device = use_device(request.device)
+        self.working_set_bytes = working_set_bytes() if self.device == "metal" else None
+        """What macOS lets the GPU keep resident."""
         try:
-            self.model, self.config = load_model(folder.path, lazy=True)
-            self.cells, self.words, self.type = self._sizes()
+            self.model, _ = load_model(folder.path, lazy=True)
+            caches = make_prompt_cache(self.model)
+            logits = self.model(mx.array([[0]]), cache=caches)  # shapes alone: nothing is evaluated
+            self.words = int(logits.shape[-1])
+            """Token ids that it has logits for."""
+            self._cells = tuple(cells(caches))
+            self._numbers = str(logits.dtype).rpartition(".")[2]
+            self.weights_bytes = weights_bytes(self.model)
         except RAISED_BY_MODELS as error:
             raise EngineError(*load_failure(error, folder)) from error
-        self._parameters = [array for _, array in tree_flatten(self.model.parameters())]
 
     @property
     def context_size(self) -> int:
@@ -66,33 +75,30 @@ class OpenModel:
         return self.folder.number("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
 
     @property
-    def weights_bytes(self) -> int:
-        """Of all weights in memory."""
-        return sum(int(array.nbytes) for array in self._parameters)
-
-    @property
     def memory(self) -> tuple[MemoryPart, ...]:
-        """Weights, and what the caches take when the context is full; MLX lets them grow 256 tokens at a time."""
-        where = MAIN_MEMORY if self.device == "cpu" else "Metal"
+        """Weights, and what the caches take when the context is full; MLX lets them grow up to there."""
+        where = MAIN_MEMORY if self.device == "cpu" else self.device.capitalize()
         parts = (
             MemoryPart("weights", where, self.weights_bytes),
-            MemoryPart("KV cache", where, sum(cell.bytes_in(self.context_size) for cell in self.cells)),
-            MemoryPart("recurrent state", where, sum(cell.state_bytes for cell in self.cells)),
+            MemoryPart("KV cache", where, sum(cell.bytes_in(self.context_size) for cell in self._cells)),
+            MemoryPart("recurrent state", where, sum(cell.state_bytes for cell in self._cells)),
         )
         return tuple(part for part in parts if part.bytes)
 
     def read(self, progress: Callable[[float], bool]) -> bool:
-        """Read the weights into memory; False when `progress`, called with the fraction that is there, said so.
+        """Read the weights into memory; False when `progress`, called with the fraction that is there, asked to stop.
 
         Raises:
             EngineError: they cannot be read or do not fit.
         """
-        total, done = self.weights_bytes, 0
+        done = 0
+        if self.device == "metal":
+            wire_memory()
         try:
-            for part in _parts(self._parameters):
+            for part in _parts([array for _, array in tree_flatten(self.model.parameters())]):
                 mx.eval(part)
                 done += sum(array.nbytes for array in part)
-                if not progress(done / total):
+                if not progress(done / self.weights_bytes):
                     return False
         except RAISED_BY_MODELS as error:
             raise EngineError(*load_failure(error, self.folder)) from error
@@ -102,10 +108,11 @@ class OpenModel:
         """What the model's files say, with the settings of this load."""
         number = self.folder.number
         heads, hidden = number("num_attention_heads", "n_heads", "n_head"), number("hidden_size", "n_embd", "dim")
+        experts = number("num_experts_per_tok", "moe_topk", "num_experts_per_token", "top_k_experts")
         return ModelFacts(
             name=self.folder.name,
             architecture=self.folder.model_type,
-            quantization=self.folder.quantization or self.type,
+            quantization=self.folder.quantization,
             parameters=int(get_total_parameters(self.model)),
             weights_bytes=self.weights_bytes,
             layers=len(self.model.layers),
@@ -122,5 +129,18 @@ class OpenModel:
             context=self.context_size,
             device=self.device,
             head_size=number("head_dim") or (hidden // heads if hidden and heads else None),
-            decode_read_bytes=self._read_bytes(),
+            kv_type=_LABELS.get(self._numbers),
+            decode_read_bytes=read_bytes(self.model, self.words, experts),
         )
+
+
+def _parts(arrays: list[Any]) -> Iterator[list[Any]]:
+    """The arrays, some `_PART_BYTES` at a time."""
+    part: list[Any] = []
+    for array in arrays:
+        part.append(array)
+        if sum(one.nbytes for one in part) >= _PART_BYTES:
+            yield part
+            part = []
+    if part:
+        yield part

@@ -80,7 +80,7 @@ class Vocabulary(engine_vocabulary.Vocabulary):
         said = folder.tokenizer_config.get(f"{name}_token")
         content = said.get("content") if isinstance(said, dict) else said
         if isinstance(content, str):
-            return self._tokenizer.token_to_id(content)
+            return _id(self._tokenizer, content)
         number = folder.config.get(f"{name}_token_id")
         return number if isinstance(number, int) else None
 
@@ -109,12 +109,17 @@ def chat_template(folder: ModelFolder) -> Template | None:
         (older.get("chat_template"), "chat_template.json"),
         (folder.tokenizer_config.get("chat_template"), TOKENIZER_CONFIG),
     ):
-        if isinstance(said, list):  # several, by name
-            named = {str(one.get("name")): one.get("template") for one in said if isinstance(one, dict)}
-            said = named.get("default")
-        if isinstance(said, str) and said:
-            return Template(said, source)
+        found = _default(said) if isinstance(said, list) else said
+        if isinstance(found, str) and found:
+            return Template(found, source)
     return None
+
+
+def _default(templates: list[Any]) -> object:
+    """The one to use where there are several, each with a name."""
+    return next(
+        (one.get("template") for one in templates if isinstance(one, dict) and one.get("name") == "default"), None
+    )
 
 
 def open_tokenizer(folder: ModelFolder) -> Tokenizer:
@@ -145,7 +150,7 @@ def _converted(path: Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
     made = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    backend = getattr(made, "backend_tokenizer", None)
+    backend: Tokenizer | None = getattr(made, "backend_tokenizer", None)
     if backend is None:
         raise ValueError(f"there is no {TOKENIZER}")
     return backend
@@ -160,7 +165,12 @@ def _end_tokens(folder: ModelFolder) -> Iterator[int]:
 def _unknown_token(tokenizer: Tokenizer, folder: ModelFolder) -> int | None:
     said = folder.tokenizer_config.get("unk_token")
     content = said.get("content") if isinstance(said, dict) else said
-    return tokenizer.token_to_id(content) if isinstance(content, str) else None
+    return _id(tokenizer, content) if isinstance(content, str) else None
+
+
+def _id(tokenizer: Tokenizer, written: str) -> int | None:
+    found: int | None = tokenizer.token_to_id(written)
+    return found
 
 
 class _Written(msgspec.Struct):

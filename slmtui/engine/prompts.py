@@ -61,6 +61,13 @@ def _separated(vocabulary: Vocabulary, rendered: Rendered, messages: Sequence[Me
     return [token for piece, foreign in rendered.pieces for token in vocabulary.tokens(piece, special=not foreign)]
 
 
+def started_renderer(template: str, vocabulary: Vocabulary) -> Renderer:
+    """The renderer of a model's chat template, started and ready for the first conversation."""
+    renderer = Renderer(template, vocabulary.written(vocabulary.bos), vocabulary.written(vocabulary.eos))
+    renderer.warm_up()
+    return renderer
+
+
 def check_prompt(tokens: list[int], size: int) -> None:
     """Refuse a prompt of nothing, and one that leaves a context of `size` tokens no room for an answer.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from slmtui.core.events import MemorySampled, ProcessMemory
+from slmtui.core.events import EngineMemory, MemorySampled, ProcessMemory
 from slmtui.engine import gauge
 from slmtui.engine.protocol import Load
 from tests.engine.conftest import Build
@@ -125,14 +125,16 @@ def test_a_file_that_was_dropped_from_the_page_cache_is_cold(tmp_path: Path) -> 
     assert gauge.page_cache_state(path) == "warm"
 
 
-def test_samples_ask_for_video_memory() -> None:
+def test_samples_ask_the_engine() -> None:
     watch, samples = gauge.Gauge(), list[MemorySampled]()
-    answers = iter((5, 7, 6, None))
+    own = EngineMemory(active_bytes=3, cache_bytes=2, peak_bytes=4)
+    answers = iter((gauge.Watched(5), gauge.Watched(7, own), gauge.Watched(6), gauge.Watched()))
     for _ in range(4):
         with watch.watching(samples.append, lambda: next(answers)):
             pass
     assert [sample.memory.gpu_bytes for sample in samples] == [5, 7, 6, None]
     assert [sample.peak.gpu_bytes for sample in samples if sample.peak] == [5, 7, 7, 7]
+    assert [sample.engine for sample in samples] == [None, own, None, None]
 
 
 def test_costly_samples_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,156 @@
+"""The MLX engine: load, generate, measure, score and cancel with mlx-lm's models and loops of our own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import TYPE_CHECKING
+
+from slmtui.core.events import Done, EngineMemory, FailureKind, Inspected, Loaded, Loading, StopReason
+from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.gauge import Watched
+from slmtui.engine.generating import generate
+from slmtui.engine.llama_checks import check_request
+from slmtui.engine.loading import load_progress
+from slmtui.engine.measuring import measure
+from slmtui.engine.meter import Battery, Meter, find_meter
+from slmtui.engine.mlx_checks import check_memory, check_settings
+from slmtui.engine.mlx_files import ModelFolder, read_folder
+from slmtui.engine.mlx_text import Vocabulary, chat_template
+from slmtui.engine.prompts import started_renderer
+from slmtui.engine.protocol import Generate, Load, Measure, Score
+from slmtui.engine.template import Renderer
+
+if TYPE_CHECKING:
+    from slmtui.engine.mlx_evaluate import Evaluator
+    from slmtui.engine.mlx_model import OpenModel
+
+
+class Mlx:
+    """One model in MLX; implements `backends.Backend`. MLX itself is imported when the first model is opened."""
+
+    def __init__(self) -> None:
+        self._evaluator: Evaluator | None = None
+        self._vocabulary: Vocabulary | None = None
+        self._renderer: Renderer | None = None
+        self._meter: Meter | None = None
+        self._account: Callable[[], EngineMemory] | None = None
+        """MLX's own account of its memory, once MLX is here."""
+        self._stop = Event()
+
+    # -- loading
+
+    def load(self, request: Load, emit: Emit) -> Loaded | Inspected | Done:
+        """See `backends.Backend.load`; the first `Loading` event carries the dry run."""
+        check_request(request)
+        check_settings(request)
+        folder = read_folder(request.path)
+        _import_engine()
+        started = time.perf_counter()
+        opened, template = _open(folder, request), chat_template(folder)
+        if request.inspect_only:
+            facts = opened.facts(template)
+            return Inspected(facts=facts, planned=opened.memory, tokens=_counted(folder, request.texts))
+        vocabulary = Vocabulary(folder, opened.words)
+        check_memory(opened.memory, request.memory_budget_bytes, opened.working_set_bytes)
+        emit(Loading(fraction=0.0, planned=opened.memory))
+        self.close()
+        page_cache = folder.page_cache()
+        if not opened.read(load_progress(emit, self._stop.is_set)):
+            return Done(reason=StopReason.CANCELLED)
+        self._adopt(opened, vocabulary)
+        if template is not None:
+            self._renderer = started_renderer(template.text, vocabulary)
+        load_s = time.perf_counter() - started
+        return Loaded(facts=opened.facts(template), load_s=load_s, memory=opened.memory, page_cache=page_cache)
+
+    def _adopt(self, opened: OpenModel, vocabulary: Vocabulary) -> None:
+        from slmtui.engine.mlx_device import own_account
+        from slmtui.engine.mlx_evaluate import Evaluator
+
+        self._evaluator, self._vocabulary = Evaluator(opened, self._stop), vocabulary
+        self._account = own_account
+        self._meter = find_meter()
+
+    def close(self) -> None:
+        """Free the model and end the template's process."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+        if self._evaluator is not None:
+            self._evaluator.close()
+        self._evaluator = self._vocabulary = self._meter = None
+
+    # -- cancelling
+
+    def cancel(self) -> None:
+        """Stop at the next batch or token; callable from any thread."""
+        self._stop.set()
+
+    def reset(self) -> None:
+        """Forget an earlier cancel."""
+        self._stop.clear()
+
+    # -- requests
+
+    def generate(self, request: Generate, emit: Emit, accepted_s: float) -> Done:
+        """See `backends.Backend.generate`."""
+        evaluator, vocabulary = self._ready()
+        return generate(evaluator, vocabulary, self._renderer, request, emit, accepted_s)
+
+    def measure(self, request: Measure, emit: Emit) -> Done:
+        """See `backends.Backend.measure`."""
+        evaluator, vocabulary = self._ready()
+        return measure(evaluator, vocabulary, self._meter, request, emit)
+
+    def score(self, request: Score, emit: Emit) -> Done:
+        """See `backends.Backend.score`."""
+        from slmtui.engine.mlx_score import score
+
+        evaluator, vocabulary = self._ready()
+        return score(evaluator, vocabulary, self._renderer, request, emit)
+
+    def watched(self) -> Watched:
+        """See `backends.Backend.watched`."""
+        meter = self._meter  # another thread closes it
+        if isinstance(meter, Battery):
+            meter.sample()
+        return Watched(engine=self._account() if self._account is not None else None)
+
+    def _ready(self) -> tuple[Evaluator, Vocabulary]:
+        if self._evaluator is None or self._vocabulary is None:
+            raise EngineError(FailureKind.BAD_REQUEST, "No model is loaded; load one first.")
+        return self._evaluator, self._vocabulary
+
+
+def _import_engine() -> None:
+    """Import MLX and mlx-lm, which takes a second or two; the network stays out of it.
+
+    Raises:
+        EngineError: they are not installed, or do not start here.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        importlib.import_module("slmtui.engine.mlx_evaluate")
+    except (ImportError, OSError, RuntimeError, ValueError) as error:  # ValueError: mlx-lm raises a limit of the system
+        raise EngineError(
+            FailureKind.ENGINE_MISSING,
+            f"The engine MLX cannot be started here: {error}. Run `slmtui doctor` to see how to install it.",
+        ) from error
+
+
+def _open(folder: ModelFolder, request: Load) -> OpenModel:
+    from slmtui.engine.mlx_model import OpenModel
+
+    return OpenModel(folder, request)
+
+
+def _counted(folder: ModelFolder, texts: Sequence[str]) -> tuple[int, ...]:
+    """Tokens of each text that an inspection asks about."""
+    if not texts:
+        return ()
+    vocabulary = Vocabulary(folder)
+    return tuple(len(vocabulary.tokens(text, special=True)) for text in texts)

@@ -1,0 +1,107 @@
+"""What MLX does not take, refused before it would do something else, and what its failures mean for a person."""
+
+from __future__ import annotations
+
+from slmtui.core import text
+from slmtui.core.events import FailureKind, MemoryPart, total_bytes
+from slmtui.core.offload import ALL, FIT
+from slmtui.engine.backends import EngineError
+from slmtui.engine.mlx_files import ModelFolder
+from slmtui.engine.protocol import Load
+
+KV_TYPE = "f16"
+"""What a load may name; MLX keeps keys and values in the numbers of the model's own activations."""
+_NO_ROOM = ("malloc", "unable to allocate", "attempting to allocate", "insufficient memory", "out of memory")
+
+
+def check_settings(request: Load) -> None:
+    """Refuse settings that MLX has no counterpart of.
+
+    Raises:
+        EngineError: names the setting.
+    """
+    if {request.type_k, request.type_v} != {KV_TYPE}:
+        raise EngineError(
+            FailureKind.BAD_REQUEST,
+            f"MLX keeps its KV cache in the model's own numbers, so {request.type_k} and {request.type_v} cannot be "
+            f"had. Leave both at {KV_TYPE}.",
+        )
+    if request.flash_attention == "off":
+        raise EngineError(
+            FailureKind.BAD_REQUEST, "MLX has one kind of attention, which is fused. Leave flash attention at auto."
+        )
+    if request.gpu_layers not in (0, ALL, FIT):
+        raise EngineError(
+            FailureKind.BAD_REQUEST,
+            f"MLX runs a whole model on one device, so {request.gpu_layers} layers cannot be offloaded. "
+            "Give all or none.",
+        )
+
+
+def check_memory(planned: tuple[MemoryPart, ...], budget_bytes: int | None, working_set_bytes: int | None) -> None:
+    """Refuse what does not fit into free memory, or into what macOS lets the GPU keep resident.
+
+    Raises:
+        EngineError: says what is needed, what there is, and what would need less.
+    """
+    if budget_bytes is None:
+        return
+    needed = total_bytes(planned)
+    parts = " + ".join(f"{part.kind} {text.memory(part.bytes)}" for part in planned)
+    less = "Choose a smaller context or a smaller variant"
+    if needed > budget_bytes:
+        raise EngineError(
+            FailureKind.OUT_OF_MEMORY,
+            f"It needs {text.memory(needed)} ({parts}) and {text.memory(budget_bytes)} is free. {less}, or close other "
+            "programs.",
+        )
+    if working_set_bytes is not None and needed > working_set_bytes:
+        raise EngineError(
+            FailureKind.OUT_OF_MEMORY,
+            f"It needs {text.memory(needed)} ({parts}), and macOS lets the GPU keep {text.memory(working_set_bytes)} "
+            f"in memory. {less}, or raise the limit: sudo sysctl iogpu.wired_limit_mb=N.",
+        )
+
+
+def load_failure(error: Exception, folder: ModelFolder) -> tuple[FailureKind, str]:
+    """Why mlx-lm did not open the model."""
+    why, shown = _why(error), folder.name
+    if "not supported" in why or "has no attribute 'Model" in why:
+        return (
+            FailureKind.UNSUPPORTED_ARCHITECTURE,
+            f"This version of mlx-lm does not know the model type {folder.model_type} of {shown}. "
+            "Update slmtui and mlx-lm, or choose another model.",
+        )
+    if "trust_remote_code" in why:
+        return (
+            FailureKind.UNSUPPORTED_ARCHITECTURE,
+            f"{shown} wants to run Python code that comes with it, which slmtui does not do. Choose another model.",
+        )
+    if _is_out_of_memory(why, error):
+        return FailureKind.OUT_OF_MEMORY, f"{shown} does not fit into memory ({why}). Choose a smaller variant."
+    if "load_safetensors" in why or isinstance(error, OSError):
+        return FailureKind.BAD_FILE, f"{shown} is damaged or incomplete ({why}). Download or copy it again."
+    return (
+        FailureKind.BAD_FILE,
+        f"The weights of {shown} are not what its config.json describes ({why}). Download or copy it again.",
+    )
+
+
+def evaluation_failure(error: Exception) -> tuple[FailureKind, str]:
+    """Why MLX could not evaluate."""
+    why = _why(error)
+    if _is_out_of_memory(why, error):
+        return (
+            FailureKind.OUT_OF_MEMORY,
+            f"Memory ran out while MLX was evaluating ({why}). Load the model with a smaller context, or a smaller "
+            "variant.",
+        )
+    return FailureKind.INTERNAL, f"MLX could not evaluate a batch ({why}). Load the model again."
+
+
+def _is_out_of_memory(why: str, error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in why.lower() for words in _NO_ROOM)
+
+
+def _why(error: Exception) -> str:
+    return text.shorten(text.one_line(str(error)), 300) or type(error).__name__

@@ -1,0 +1,243 @@
+"""Evaluating tokens in an open MLX model: batches, tokens one step ahead of what is read, the prompt cache.
+
+Nothing is timed before it is evaluated: MLX only notes what to do until somebody asks for a result.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
+
+from slmtui.core.events import Prefilled
+from slmtui.core.openings import shared
+from slmtui.core.sampling import Sampling
+from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.evaluator import CancelledError, damaged
+from slmtui.engine.mlx_checks import evaluation_failure
+from slmtui.engine.mlx_model import RAISED_BY_MODELS, OpenModel
+from slmtui.engine.mlx_sampler import Sampler
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_TIDY_TOKENS = 256
+"""Tokens after which freed buffers go back to the system, as mlx-lm does; MLX keeps them otherwise."""
+
+
+class Evaluator:
+    """The one context of an open model; implements `evaluator.Evaluator`."""
+
+    def __init__(self, opened: OpenModel, stop: Event) -> None:
+        self._model: Any = opened.model
+        self._stop = stop
+        self.size = opened.context_size
+        self.batch = min(opened.request.batch, self.size)
+        self.micro_batch = min(opened.request.micro_batch, self.batch)
+        self.trained_size = opened.trained_context
+        self.cached: list[int] = []
+        self._cache: Any = make_prompt_cache(self._model)
+        self._logits: Any = None
+        """After the last token of a prefill."""
+        self._sound = False
+        """Whether the model's output was looked at once."""
+
+    def use_threads(self, threads: int | None) -> None:
+        """See `evaluator.Evaluator.use_threads`; how many MLX uses cannot be set."""
+
+    # -- the cache
+
+    def keep_prefix(self, tokens: list[int]) -> None:
+        """See `evaluator.Evaluator.keep_prefix`."""
+        self.shorten(min(shared(self.cached, tokens), len(tokens) - 1))
+
+    def shorten(self, length: int) -> None:
+        """See `evaluator.Evaluator.shorten`."""
+        surplus = len(self.cached) - length
+        if length and surplus and can_trim_prompt_cache(self._cache):
+            trim_prompt_cache(self._cache, surplus)
+            self.cached = self.cached[:length]
+        elif surplus or not length:
+            self.clear()
+
+    def clear(self) -> None:
+        """See `evaluator.Evaluator.clear`."""
+        self._cache, self._logits, self.cached = make_prompt_cache(self._model), None, []
+
+    def hold(self, tokens: list[int]) -> int:
+        """Have exactly these tokens in the cache and return how many of them had to be evaluated.
+
+        Raises:
+            CancelledError: the person stopped it.
+            EngineError: the engine could not.
+        """
+        kept = shared(self.cached, tokens)
+        if kept < len(self.cached):
+            self.shorten(kept)
+        missing = tokens[len(self.cached) :]
+        for first in range(0, len(missing), self.micro_batch):
+            self.check_stop()
+            self._take(missing[first : first + self.micro_batch], logits=False)
+        return len(missing)
+
+    @contextmanager
+    def branch(self) -> Iterator[None]:
+        """Come back to the tokens that are cached now, whatever the block evaluates."""
+        cached = list(self.cached)
+        forgets = all(type(cache) is KVCache for cache in self._cache)
+        kept = None if forgets else copy.deepcopy(self._cache)
+        try:
+            yield
+        finally:
+            if kept is not None:
+                self._cache, self.cached = kept, cached
+            elif self.cached != cached:
+                self.shorten(len(cached))
+
+    # -- evaluating
+
+    def prefill(self, tokens: list[int], batch: int, emit: Emit | None, *, filling: bool = False) -> float:
+        """See `evaluator.Evaluator.prefill`."""
+        clock, total = time.perf_counter, len(tokens)
+        started = clock()
+        elapsed_s = 0.0
+        for done in range(0, total, batch):
+            self._take(tokens[done : done + batch], logits=done + batch >= total)
+            elapsed_s = clock() - started  # read before anything is said, which takes time too
+            if emit is not None:
+                emit(Prefilled(done=min(done + batch, total), total=total, elapsed_s=elapsed_s, filling=filling))
+            mx.clear_cache()
+            self.check_stop()
+        return elapsed_s
+
+    def check_logits(self) -> None:
+        """See `evaluator.Evaluator.check_logits`."""
+        if not self._sound and bool(mx.isnan(self._logits).any()):
+            raise damaged()
+        self._sound = True
+
+    def sampled(self, sampling: Sampling) -> Generator[int]:
+        """See `evaluator.Evaluator.sampled`; from the second token on, the device works one step ahead."""
+        sampler = Sampler(sampling)
+        with self._failing():
+            token = sampler(self._logits)
+            value = int(token)
+        yield value
+        most = min(self.size - len(self.cached), sampling.max_tokens - 1)
+        coming: Any = self._step(token, sampler) if most > 0 else None
+        try:
+            for left in reversed(range(most)):
+                self.cached.append(value)
+                token = coming
+                coming = self._step(token, sampler) if left else None
+                with self._failing():
+                    value = int(token)
+                if left % _TIDY_TOKENS == 0:
+                    mx.clear_cache()
+                self.check_stop()
+                yield value
+        finally:
+            if coming is not None and self.cached:
+                self.cached.append(value)
+                mx.synchronize()
+
+    def stepped(self, tokens: Sequence[int]) -> Generator[None]:
+        """See `evaluator.Evaluator.stepped`; the device works one step ahead, as it does in a chat."""
+        coming: Any = None
+        try:
+            for token in tokens:
+                with self._failing():
+                    ahead = self._model(mx.array([[token]]), cache=self._cache)
+                    mx.async_eval(ahead)
+                    self.cached.append(token)
+                    if coming is not None:
+                        mx.eval(coming)
+                if coming is not None:
+                    self.check_stop()
+                    yield
+                coming = ahead
+            if coming is not None:
+                with self._failing():
+                    mx.eval(coming)
+                yield
+        finally:
+            mx.synchronize()
+
+    def rows(self, tokens: list[int], wanted: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        """Evaluate the tokens after the cached ones and return the logits after each of the last `wanted`.
+
+        Raises:
+            CancelledError: the person stopped it.
+            EngineError: the engine could not.
+        """
+        import numpy as np
+
+        together = max(wanted, self.micro_batch)  # others than those wanted are computed too, but in one go
+        self.hold([*self.cached, *tokens[:-together]])
+        self.check_stop()
+        with self._failing():
+            logits = self._model(mx.array([tokens[-together:]]), cache=self._cache)[0, -wanted:].astype(mx.float32)
+            mx.eval(logits)
+        self.cached = [*self.cached, *tokens[-together:]]
+        return np.array(logits)
+
+    def check_stop(self) -> None:
+        """Do nothing unless the request shall end.
+
+        Raises:
+            CancelledError: the person stopped it.
+        """
+        if self._stop.is_set():
+            raise CancelledError
+
+    def _take(self, tokens: list[int], *, logits: bool) -> None:
+        """Evaluate the tokens and wait for it; the logits after the last one are kept, others are never computed."""
+        before = tokens[:-1] if logits else tokens
+        with self._failing():
+            if before:
+                self._model(mx.array([before]), cache=self._cache)
+            self._logits = self._model(mx.array([tokens[-1:]]), cache=self._cache)[0, -1] if logits else None
+            mx.eval([cache.state for cache in self._cache], self._logits)
+        self.cached = [*self.cached, *tokens]
+
+    def _step(self, token: Any, sampler: Sampler) -> Any:
+        """Have one token evaluated and the next one drawn, and wait for neither."""
+        with self._failing():
+            following = sampler(self._model(token.reshape(1, 1), cache=self._cache)[0, -1])
+            mx.async_eval(following)
+        return following
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Turn what MLX raises into what a person can act on; the cache is empty then.
+
+        Raises:
+            EngineError: MLX could not.
+        """
+        try:
+            yield
+        except RAISED_BY_MODELS as error:
+            self.clear()
+            raise EngineError(*evaluation_failure(error)) from error
+
+    def close(self) -> None:
+        """Give the memory of model and cache back."""
+        self._model = self._cache = self._logits = None
+        gc.collect()
+        mx.clear_cache()
+
+    # -- the engine's own clocks
+
+    def reset_counted(self) -> None:
+        """See `evaluator.Evaluator.reset_counted`; MLX counts nothing."""
+
+    def counted_s(self) -> float | None:
+        """See `evaluator.Evaluator.counted_s`."""
+        return None
