@@ -60,4 +60,5 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	@echo "Installing slmtui and its tools into $(VENV). The first time, llama.cpp is compiled: about 5 minutes on 2 cores."
 	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --editable '.[mlx]' || echo "MLX cannot be had on this system, so its tests are skipped."
 	@touch $@ $(VENV)/installed

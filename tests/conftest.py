@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from tests.mlx_models import Forms, converted
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +24,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("NO_COLOR", "SLMTUI_THEME", "COLUMNS", "LINES", "HF_TOKEN", "HF_HUB_CACHE", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def mlx_forms(tmp_path_factory: pytest.TempPathFactory) -> Forms:
+    """Gives the folder of Pocket in one of MLX's forms, converted once a run; for tests marked `needs_mlx`."""
+    return partial(converted, tmp_path_factory.mktemp("mlx"))

@@ -91,7 +91,7 @@ class _Scoring:
         self._note(self._evaluator.hold(tokens), time.perf_counter() - started)
 
     def _read(self, question: OpenQuestion, places: range, options: Sequence[int]) -> None:
-        """Evaluate up to the last of these places, before which the options are alike, and read what comes after each."""
+        """Evaluate up to the last of these places, where the options are alike, and read what comes after each."""
         tokens = question.seam.tokens
         missing = tokens[options[0]][len(self._evaluator.cached) : places.stop]
         started = time.perf_counter()

@@ -61,7 +61,7 @@ async def test_peaks_outlive_what_was_freed(tmp_path: Path, build: Build) -> Non
         assert getattr(small.memory, name) < getattr(large.memory, name) - 150_000_000
         assert getattr(small.peak, name) >= getattr(large.memory, name)
     assert small.peak is not None
-    assert small.peak.rss_bytes == small.peak_rss_bytes
+    assert small.peak.rss_bytes == pytest.approx(small.peak_rss_bytes, rel=0.01)  # the kernel counts in batches
 
 
 @linux
