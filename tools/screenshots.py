@@ -65,7 +65,7 @@ async def take_all(folder: Path) -> None:
         await go_to(pilot, "depth")
         await take(pilot, folder / "compare-depth.png")
         await pilot.press("f2")
-        await until(pilot, lambda: "Models on this machine" in shown(app) and "KV cache" in shown(app))
+        await until(pilot, lambda: "all models" in shown(app) and "KV cache" in shown(app))
         await take(pilot, folder / "models.png")
         app.marked = tuple(services.find(name) for name in MODELS)
         await pilot.press("f3")

@@ -95,6 +95,8 @@ def clean(text: str) -> str:
 
     Line breaks and tabs stay. For text that slmtui did not write: model output, file names, hub text.
     """
+    if text.isprintable():
+        return text
     text = _ANSI.sub("", text.replace("\r\n", "\n"))
     return "".join(char for char in text if char in "\n\t" or not _acts(char))
 

@@ -199,7 +199,7 @@ def test_what_a_catalog_of_the_person_s_says_is_never_markup_nor_acts_on_the_ter
         assert "\x1b" not in line.plain
         assert "\x07" not in line.plain
     assert "[red]evil" in detail_lines(row, 200)[0].plain
-    assert "\x1b" not in row.figures()["variant"].text
+    assert "\x1b" not in row.figures["variant"].text
 
 
 def test_what_the_header_says_counts_more_than_the_catalog() -> None:

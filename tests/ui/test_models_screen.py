@@ -397,12 +397,12 @@ def test_foreign_names_are_no_markup() -> None:
     assert "x [red]y" in detail_lines(row(), 80)[0].plain
     model = LocalModel(id="x", name="a\x1b[31mb\nc", path=Path("/x"), size_bytes=1)
     hostile = replace(row(), offer=Offer(local=model))
-    assert hostile.figures()["name"].text == "ab c"
+    assert hostile.figures["name"].text == "ab c"
 
 
 def test_a_failed_model_has_no_invented_numbers() -> None:
     failed = replace(row(), inspected=None, failed=Failed(kind=FailureKind.BAD_FILE, message="it is not a model"))
-    figures = failed.figures()
+    figures = failed.figures
     assert {figures[name].text for name in ("params", "variant", "memory", "licence")} == {"—"}
     assert figures["memory"].value is None
 

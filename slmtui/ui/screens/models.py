@@ -171,15 +171,17 @@ class ModelsScreen(LabScreen):
 
     def _show(self) -> None:
         """Show the rows that have what is wanted."""
-        table, nothing = self.query_one(ModelTable), self.query_one("#nothing", Static)
-        anything = self.wanted.anything
+        table, anything = self.query_one(ModelTable), self.wanted.anything
         table.show_only(
-            {key: row.figures() for key, row in self.rows.items() if anything or self.wanted.admits(row.traits)}
+            {key: row.figures for key, row in self.rows.items() if anything or self.wanted.admits(row.traits)}
         )
         self.query_one(ModelDetail).row = self.rows.get(table.highlighted or "")
         self.set_class(not len(table), "-nothing")
-        sought = " · ".join(filter(None, (f"“{self.wanted.words}”" * bool(self.wanted.words), *labels(self.wanted))))
-        nothing.update(f"No model has all of this: {sought}. esc shows all {len(self.rows)} again.")
+        if not len(table):
+            words = (f"“{self.wanted.words}”",) if self.wanted.words else ()
+            sought = " · ".join((*words, *labels(self.wanted)))
+            everything = f"esc shows all {len(self.rows)} again."
+            self.query_one("#nothing", Static).update(f"No model has all of this: {sought}. {everything}")
         self._count()
         self.refresh_keys()
 
@@ -197,7 +199,7 @@ class ModelsScreen(LabScreen):
         shown, marked = len(self.query_one(ModelTable)), len(self.marked)
         words = counted(shown, "model") if shown == len(self.rows) else f"{shown} of {len(self.rows)}"
         mark = (f"  ● {marked} marked", "$accent") if marked else ("", "")
-        self.query_one("#count", Static).update(Content.assemble((words, "$text-muted"), mark))
+        self.query_one("#count", Static).update(Content.assemble((words, "$text-muted"), mark), layout=False)
 
     @on(FitTable.Highlighted)
     def _show_detail(self, event: FitTable.Highlighted) -> None:

@@ -124,7 +124,7 @@ class FitTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.sorted_by = sort
         self.descending = descending
         self.header_height = 2 if any(column.unit for column in columns) else 1
-        self._figures: dict[str, dict[str, Figure]] = {}
+        self._figures: dict[str, Mapping[str, Figure]] = {}
         self._keys: list[str] = []
         self._at = 0
         self._hovered: str | None = None
@@ -173,7 +173,7 @@ class FitTable(ScrollView, can_focus=True, inherit_bindings=False):
         if known == figures:
             return
         self._strips.pop(row, None)
-        self._figures[row] = dict(figures)
+        self._figures[row] = figures
         if known is None or known.get(self.sorted_by) != figures.get(self.sorted_by):
             self._order(self.highlighted)
         else:
@@ -181,11 +181,12 @@ class FitTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def show_only(self, rows: Mapping[str, Mapping[str, Figure]]) -> None:
         """Have these rows and no others; the highlight stays on its row, or else at its height."""
-        changed = {key for key, figures in rows.items() if self._figures.get(key) != figures}
+        known = self._figures
+        changed = {key for key, row in rows.items() if (old := known.get(key)) is not row and old != row}
         if not changed and rows.keys() == self._figures.keys():
             return
         kept = self.highlighted
-        self._figures = {key: dict(figures) for key, figures in rows.items()}
+        self._figures = dict(rows)
         for key in changed:
             self._strips.pop(key, None)
         self._order(kept)

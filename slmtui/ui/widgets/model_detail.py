@@ -54,7 +54,7 @@ class ModelDetail(Static):
     def watch_row(self) -> None:
         """Say it anew."""
         lines = detail_lines(self.row, self.content_size.width, self.marked) if self.row else []
-        self.update(Content("\n").join(lines))
+        self.update(Content("\n").join(lines), layout=False)
 
 
 def detail_lines(row: ModelRow, width: int, marked: int = 0) -> list[Content]:

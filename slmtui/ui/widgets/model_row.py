@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -19,7 +20,7 @@ PENDING = "…"
 _SIGNS: dict[str, tuple[str, Tone]] = {"yes": ("✓", "good"), "tight": ("~", "warn"), "no": ("✗", "bad")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelRow:
     """What is known about one row at the moment."""
 
@@ -103,7 +104,7 @@ class ModelRow:
         """Whether the file is still to be read."""
         return self.model is not None and self.inspected is None and self.failed is None
 
-    @property
+    @cached_property
     def traits(self) -> Traits:
         """What it is looked for by."""
         facts, verdict = self.facts, self.fit
@@ -115,8 +116,9 @@ class ModelRow:
             more=more,
         )
 
+    @cached_property
     def figures(self) -> dict[str, Figure]:
-        """The cells of its row."""
+        """The cells of its row, made once: every letter of a filter asks for them."""
         missing = PENDING if self.pending else NOT_MEASURED
         needed, here = self.needed_bytes, self.model is not None
         return {

@@ -41,7 +41,7 @@ class VariantTable(FitTable):
 def _figures(order: int, label: str, variant: Variant | None, row: ModelRow | None) -> dict[str, Figure]:
     """The cells of one variant."""
     value = row.offer.size_bytes if row else variant.hint_bytes if variant else None
-    measured = row.figures() if row else {}
+    measured = row.figures if row else {}
     source = (variant.repository if variant else None) or NOT_MEASURED
     return {
         "order": Figure("", order),
