@@ -62,7 +62,7 @@ async def test_a_quick_run_fills_the_table_and_every_page() -> None:
             assert found.table.figure(row, "n").text == "3"
         assert "warm-ups" in shown(found.app, "#details")
         assert "workers ended" in shown(found.app, "#notes")
-        expected = {"speed": BarChart, "memory": MemoryChart, "depth": None, "threads": None}
+        expected = {"speed": BarChart, "memory": MemoryChart, "depth": None, "threads": None, "devices": None}
         for page in PAGES:
             await found.pilot.press("n")
             view = found.screen.query_one(f"#page-{page.key}", PageView)

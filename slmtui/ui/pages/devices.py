@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from slmtui.core import diff_words
-from slmtui.core.devices import Beside, beside, sentence
+from slmtui.core.devices import Beside, beside, place, sentence
 from slmtui.core.diff import CellDiff, Finding
-from slmtui.core.text import one_line, ratio
-from slmtui.ui.pages.entry import Bars, Entry, Exhibit, Page, View
-from slmtui.ui.pages.figures import MODEL, speed, summary_of
+from slmtui.core.text import NOT_MEASURED, one_line, ratio
+from slmtui.ui.pages.entry import Bars, Entry, Exhibit, Page, Phase, View
+from slmtui.ui.pages.figures import MODEL, median, names, speed, summary_of
 from slmtui.ui.pages.speed import NOTHING
 from slmtui.ui.widgets.chart import Bar
 from slmtui.ui.widgets.fit_table import Figure, TableColumn
@@ -21,11 +21,17 @@ def side_by_side(view: View) -> Exhibit:
     if not found:
         return Exhibit(
             missing="All cells ran on one device. A plan (f8) with the devices cpu, gpu fills this chart where an "
-            "engine can use a GPU."
+            "engine can use a GPU.",
+            rows={
+                f"{entry.number} {phase}": _alone(entry, phase)
+                for entry in view.entries
+                for phase in view.phases
+                if summary_of(entry, phase) is not None
+            },
         )
     rows = {
-        f"{place} {number}": _row(place * 1000 + number, each, cell, finding)
-        for place, each in enumerate(found)
+        f"{group} {number}": _row(group * 1000 + number, each, cell, finding)
+        for group, each in enumerate(found)
         for number, (cell, finding) in enumerate(each.findings)
         if finding.phase in view.phases
     }
@@ -47,6 +53,18 @@ def _compared(view: View, found: tuple[Beside, ...]) -> list[Entry]:
     return [entry for entry in view.entries if entry.result.cell in cells]
 
 
+def _alone(entry: Entry, phase: Phase) -> dict[str, Figure]:
+    """The row of a cell that has none beside it."""
+    where, test, named = place(entry.result), f"{phase} {entry.result.shape}", names(entry)
+    return {
+        "order": named["order"],
+        "model": named["model"],
+        "test": Figure(test, test),
+        "a": Figure(where or NOT_MEASURED, where),
+        "a speed": median(summary_of(entry, phase)),
+    }
+
+
 def _row(order: int, each: Beside, cell: CellDiff, finding: Finding) -> dict[str, Figure]:
     name = one_line(cell.a.first.name)
     test = diff_words.what(cell, finding.phase)
@@ -65,7 +83,7 @@ def _row(order: int, each: Beside, cell: CellDiff, finding: Finding) -> dict[str
 
 DEVICES = Page(
     key="devices",
-    title="Devices",
+    title="GPU",
     help="The same file on the processor and on a GPU: the ratio in each phase.",
     build=side_by_side,
     columns=(
