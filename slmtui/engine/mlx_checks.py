@@ -13,6 +13,9 @@ KV_TYPE = "f16"
 """What a load may name; MLX keeps keys and values in the numbers of the model's own activations."""
 _NO_ROOM = ("malloc", "unable to allocate", "attempting to allocate", "insufficient memory", "out of memory")
 
+_FROM_READING = ("[load_safetensors]", "[read]")
+"""How what MLX says of a file of weights begins."""
+
 
 def check_settings(request: Load) -> None:
     """Refuse settings that MLX has no counterpart of.
@@ -79,7 +82,7 @@ def load_failure(error: Exception, folder: ModelFolder) -> tuple[FailureKind, st
         )
     if _is_out_of_memory(why, error):
         return FailureKind.OUT_OF_MEMORY, f"{shown} does not fit into memory ({why}). Choose a smaller variant."
-    if "load_safetensors" in why or isinstance(error, OSError):
+    if why.startswith(_FROM_READING) or isinstance(error, OSError):
         return FailureKind.BAD_FILE, f"{shown} is damaged or incomplete ({why}). Download or copy it again."
     return (
         FailureKind.BAD_FILE,

@@ -42,7 +42,7 @@ class ModelFolder:
         for folder in self.path.absolute().parents:
             if found := _SNAPSHOT.fullmatch(folder.name):
                 return text.one_line(f"{found['owner']}/{found['name']}")
-        return text.one_line(self.path.absolute().name)
+        return text.one_line(self.path.absolute().name) or "this model"
 
     @property
     def model_type(self) -> str:

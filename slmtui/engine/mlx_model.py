@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import chdir
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -53,7 +55,8 @@ class OpenModel:
         self.working_set_bytes = working_set_bytes() if self.device == "metal" else None
         """What macOS lets the GPU keep resident."""
         try:
-            self.model, _ = load_model(folder.path, lazy=True)
+            with chdir(folder.path):  # mlx-lm takes its path for a pattern, and MLX for UTF-8
+                self.model, _ = load_model(Path(), lazy=True)
             caches = make_prompt_cache(self.model)
             logits = self.model(mx.array([[0]]), cache=caches)  # shapes alone: nothing is evaluated
             self.words = int(logits.shape[-1])

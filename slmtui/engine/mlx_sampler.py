@@ -22,6 +22,23 @@ class Sampler:
 
     def __call__(self, logits: Any) -> Any:
         """The next token, an array of one number that nobody has waited for, from logits [vocabulary]."""
+        scores, tokens = self.left(logits)
+        if self._sampling.temperature <= 0:
+            picked = mx.argmax(scores)
+        else:
+            self._key, key = mx.random.split(self._key)
+            picked = mx.random.categorical(scores, key=key)
+        token = picked if tokens is None else tokens[picked]
+        self.accept(token)
+        return token
+
+    def accept(self, token: Any) -> None:
+        """Note a token of the answer, for the repeat penalty."""
+        if self._penalizes:
+            self._recent = [*self._recent, token][-self._sampling.repeat_last_n :]
+
+    def left(self, logits: Any) -> tuple[Any, Any]:
+        """What may be drawn: scores, minus infinity for what is out, and the tokens they belong to; None for all."""
         sampling = self._sampling
         scores, tokens = logits.astype(mx.float32), None
         if 0 < sampling.top_k < scores.size and sampling.temperature > 0:
@@ -29,15 +46,9 @@ class Sampler:
             scores = scores[tokens]
         if self._penalizes:
             scores = self._penalized(scores, tokens)
-        if sampling.temperature <= 0:
-            picked = mx.argmax(scores)
-        else:
-            self._key, key = mx.random.split(self._key)
-            picked = mx.random.categorical(kept(scores, sampling) / sampling.temperature, key=key)
-        token = picked if tokens is None else tokens[picked]
-        if self._penalizes:
-            self._recent = [*self._recent, token][-sampling.repeat_last_n :]
-        return token
+        if sampling.temperature > 0:
+            scores = _cut(scores, sampling) / sampling.temperature
+        return scores, tokens
 
     def _penalized(self, scores: Any, tokens: Any) -> Any:
         """Scores with those of recent tokens made less likely; `tokens` are the ids that the scores belong to."""
@@ -51,7 +62,7 @@ class Sampler:
         return mx.where(seen, mx.where(scores <= 0, scores * penalty, scores / penalty), scores)
 
 
-def kept(scores: Any, sampling: Sampling) -> Any:
+def _cut(scores: Any, sampling: Sampling) -> Any:
     """Scores [n] of which those that top-p and then min-p drop are minus infinity."""
     dropped = -math.inf
     if sampling.top_p < 1:

@@ -132,7 +132,7 @@ def open_tokenizer(folder: ModelFolder) -> Tokenizer:
 
     file = folder.path / TOKENIZER
     try:
-        return Tokenizer.from_file(str(file)) if file.is_file() else _converted(folder.path)
+        return Tokenizer.from_buffer(file.read_bytes()) if file.is_file() else _converted(folder.path)
     except Exception as error:  # what tokenizers raises is nothing more special
         why = text.one_line(str(error))
         raise EngineError(
