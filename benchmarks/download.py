@@ -56,7 +56,7 @@ def _round(hub: HubProcess, folder: Path, number: int) -> Timed:
 
 
 def _slmtui(hub: HubProcess, folder: Path) -> Timed:
-    return {"slmtui": _seconds([sys.executable, "-m", "slmtui", "pull", NAME], hub.environment(folder))}
+    return {"slmtui": _seconds([sys.executable, "-m", "slmtui", "pull", "--force", NAME], hub.environment(folder))}
 
 
 def _hf(hub: HubProcess, folder: Path) -> Timed:

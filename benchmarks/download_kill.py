@@ -28,7 +28,7 @@ from slmtui.core.spans import Spans
 LIMIT_FRAC = 0.01
 """What may be asked for again, or read again, of what was on disk."""
 BLOCK_BYTES = 64 * 1024
-PULL = (sys.executable, "-m", "slmtui", "pull", NAME)
+PULL = (sys.executable, "-m", "slmtui", "pull", "--force", NAME)
 
 
 class Client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from slmtui.core.quantization import canonical, matching
 from slmtui.core.reference import Reference, parse_reference
 from slmtui.core.text import one_line, shorten, size
 from slmtui.lab.download_events import Planned
+from slmtui.lab.download_room import place_of, with_room
 from slmtui.lab.services import Services
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
@@ -36,12 +37,19 @@ async def plan(services: Services, wanted: str, hub: Hub | None = None) -> Plann
     Raises:
         HubError: the hub can't be asked, or no repository has it or gives it; the message says what to do.
     """
-    named, _, label = wanted.strip().partition(":")
-    card = next((card for card in services.catalog if card.id == named.lower()), None)
     if hub is None:
         hub = await asyncio.to_thread(Hub.from_environment)
+    planned, place = await asyncio.gather(
+        asyncio.to_thread(_plan, services.catalog, hub, wanted.strip()), place_of(services)
+    )
+    return await with_room(planned, hub, place)
+
+
+def _plan(catalog: Sequence[ModelCard], hub: Hub, wanted: str) -> Planned:
+    named, _, label = wanted.partition(":")
+    card = next((card for card in catalog if card.id == named.lower()), None)
     if card is not None:
-        return await asyncio.to_thread(_plan_card, hub, card, label)
+        return _plan_card(hub, card, label)
     reference = parse_reference(wanted)
     if reference is None:
         raise HubError(
@@ -49,7 +57,7 @@ async def plan(services: Services, wanted: str, hub: Hub | None = None) -> Plann
             f"{shorten(one_line(wanted), 80)} is neither a model of the catalog nor a repository on the hub, which is "
             "owner/name; `slmtui search` finds repositories by words",
         )
-    return await asyncio.to_thread(_plan_reference, hub, reference)
+    return _plan_reference(hub, reference)
 
 
 def _plan_reference(hub: Hub, reference: Reference) -> Planned:
@@ -58,6 +66,8 @@ def _plan_reference(hub: Hub, reference: Reference) -> Planned:
         form, choice = _chosen(listing, reference)
     except ChoiceError as error:
         raise HubError("no_variant", f"{listing.repository}: {error}") from error
+    if listing.gated:
+        hub.check(listing, choice.files[0])
     planned = _planned(hub, listing, form, choice)
     if listing.repository.lower() == reference.repository.lower():
         return planned
@@ -94,6 +104,8 @@ def _plan_card(hub: Hub, card: ModelCard, label: str) -> Planned:
             listing = hub.list(repository.id)
             choices = [mlx_choice(listing.files, wanted)] if form == "MLX" else gguf_choices(listing.files)
             choice = choose(choices, wanted, repository.quantizations)
+            if listing.gated:
+                hub.check(listing, choice.files[0])
         except (HubError, ChoiceError) as error:
             if isinstance(error, HubError) and error.kind in _FATAL:
                 raise

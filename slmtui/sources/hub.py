@@ -20,7 +20,7 @@ from slmtui.core.hub_files import HubDataError, HubFile, Listing, checked_commit
 from slmtui.core.text import one_line, shorten
 from slmtui.sources.hub_errors import HubError, gated, missing, refusal
 from slmtui.sources.hub_folder import cache_folder
-from slmtui.sources.ranges import Source
+from slmtui.sources.ranges import BROKEN, AnswerError, ChangedError, Line, Source
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -83,6 +83,23 @@ class Hub:
         if listing.gated and self.token is None:
             raise self.gated(listing.repository)
         return listing
+
+    def check(self, listing: Listing, file: HubFile) -> None:
+        """Ask for the first byte of a gated repository's file.
+
+        Raises:
+            HubError: the hub does not give it to the owner of this token.
+        """
+        line = Line(self.source(listing, file))
+        try:
+            line.get(0, 1, None)
+        except AnswerError as error:
+            if error.code == "GatedRepo":
+                raise self.gated(listing.repository) from error
+        except (*BROKEN, ChangedError):  # the download will say why
+            return
+        finally:
+            line.close()
 
     def search(self, words: str, form: str = "GGUF", limit: int = 20) -> tuple[Found, ...]:
         """Repositories whose name has all of the words and that hold models of a format, most downloaded first.

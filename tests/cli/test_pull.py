@@ -16,7 +16,7 @@ from tests.cli.program import on_terminal, run, start, wait_for
 from tests.hub import LoopbackHub, connect
 from tests.hub.faults import Fault
 from tests.hub.server import TOKEN
-from tests.sources.downloads import FILE, MIB, NAME, noise, serve
+from tests.sources.downloads import FILE, MIB, NAME, serve, weights
 
 BLOCK = 16 * 1024
 
@@ -43,7 +43,7 @@ def on_disk(content: bytes) -> Spans:
 
 
 def test_a_download_that_is_killed_again_and_again_finishes_and_asks_for_nothing_twice(hub: LoopbackHub) -> None:
-    content, chance = noise(24 * MIB), random.Random()
+    content, chance = weights(24 * MIB), random.Random()
     serve(hub, content)
     hub.bytes_per_s = 24 * MIB
     here = Spans()
@@ -80,7 +80,7 @@ def test_a_model_is_pulled_and_then_chats_under_its_id(hub: LoopbackHub, home: P
 
 
 def test_a_bar_shows_how_far_it_is_on_a_terminal(hub: LoopbackHub) -> None:
-    serve(hub, noise(3 * MIB))
+    serve(hub, weights(3 * MIB))
     hub.faults.append(Fault(bytes_per_s=6 * MIB))
     code, screen = on_terminal("pull", NAME)
     assert code == 0
@@ -89,7 +89,7 @@ def test_a_bar_shows_how_far_it_is_on_a_terminal(hub: LoopbackHub) -> None:
 
 
 def test_what_goes_wrong_is_one_sentence_and_exit_code_1(hub: LoopbackHub) -> None:
-    serve(hub, noise(2 * MIB))
+    serve(hub, weights(2 * MIB))
     hub.faults.append(Fault(wrong_at=MIB))
     for arguments, words in (
         (["pull", NAME], r"what came as Tiny-Q4_K_M\.gguf is not the file that the hub lists.*It was deleted"),
@@ -105,7 +105,7 @@ def test_what_goes_wrong_is_one_sentence_and_exit_code_1(hub: LoopbackHub) -> No
 
 
 def test_a_stop_keeps_what_came_and_says_how_to_go_on(hub: LoopbackHub) -> None:
-    serve(hub, noise(4 * MIB))
+    serve(hub, weights(4 * MIB))
     hub.faults.append(Fault(stall_after=2 * MIB))
     process = start("pull", NAME)
     wait_for(lambda: hub.sent() >= 2 * MIB, "half of the file")
@@ -118,7 +118,7 @@ def test_a_stop_keeps_what_came_and_says_how_to_go_on(hub: LoopbackHub) -> None:
 
 
 def test_two_processes_download_a_file_once(hub: LoopbackHub) -> None:
-    content = noise(6 * MIB)
+    content = weights(6 * MIB)
     serve(hub, content)
     hub.bytes_per_s = 6 * MIB
     processes = [start("pull", NAME), start("pull", NAME)]
@@ -130,7 +130,7 @@ def test_two_processes_download_a_file_once(hub: LoopbackHub) -> None:
 
 
 def test_without_a_network_what_is_here_is_enough(hub: LoopbackHub) -> None:
-    serve(hub, noise(1000))
+    serve(hub, weights(2 * MIB))
     path = run("pull", NAME).stdout
     offline = run("pull", NAME, env={"HF_HUB_OFFLINE": "1"})
     assert (offline.returncode, offline.stdout) == (0, path)
@@ -139,7 +139,7 @@ def test_without_a_network_what_is_here_is_enough(hub: LoopbackHub) -> None:
 
 
 def test_a_dry_run_says_what_would_come_and_brings_nothing(hub: LoopbackHub) -> None:
-    serve(hub, noise(2 * MIB)).card = {"license": "mit"}
+    serve(hub, weights(2 * MIB)).card = {"license": "mit"}
     done = run("pull", "--dry-run", NAME)
     assert done.returncode == 0
     assert "2.1 MB in 1 file of somebody/Tiny-GGUF" in done.stdout
@@ -149,7 +149,7 @@ def test_a_dry_run_says_what_would_come_and_brings_nothing(hub: LoopbackHub) -> 
 
 def test_the_token_is_nowhere_but_at_the_hub(hub: LoopbackHub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    serve(hub, noise(MIB)).gated = True
+    serve(hub, weights(2 * MIB)).gated = True
     said = [run("pull", NAME, env={"HF_DEBUG": debug}) for debug in ("0", "1")]
     said += [run("pull", "nobody/x"), run("doctor", "--json"), run("models", "--json")]
     assert said[0].returncode == 0, said[0].stderr
@@ -160,7 +160,7 @@ def test_the_token_is_nowhere_but_at_the_hub(hub: LoopbackHub, home: Path, monke
 
 
 def test_a_search_lists_repositories(hub: LoopbackHub) -> None:
-    repository = serve(hub, noise(10))
+    repository = serve(hub, weights(2 * MIB))
     repository.tags, repository.downloads = ("gguf",), 12_345
     done = run("search", "tiny")
     assert done.returncode == 0

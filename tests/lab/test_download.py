@@ -23,7 +23,7 @@ from tests.hub import LoopbackHub, Repository, connect
 from tests.hub.faults import Fault
 from tests.hub.server import TOKEN
 from tests.lab.seats import services
-from tests.sources.downloads import FILE, MIB, NAME, noise, serve
+from tests.sources.downloads import FILE, MIB, NAME, noise, serve, weights
 
 TINY = ModelCard(
     id="tiny-1b",
@@ -182,12 +182,19 @@ async def test_a_gated_repository_is_passed_over_or_opened_by_the_token(
     assert (await plan(lab, "tiny-1b")).listing.repository == NAME
     monkeypatch.setenv("HF_TOKEN", "hf_ofSomebodyWhoDidNotAccept")
     planned = await plan(lab, "tiny-1b")
+    assert planned.listing.repository == NAME
+    assert planned.notices[0].startswith("official/Tiny-GGUF was passed over: official/Tiny-GGUF is gated: accept its")
+    with pytest.raises(HubError, match=r"is gated: accept its licence at http[^,]*\. Other") as raised:
+        await plan(lab, "official/Tiny-GGUF")
+    assert raised.value.kind == "gated"
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    planned = await plan(lab, "tiny-1b")
     assert planned.listing.repository == "official/Tiny-GGUF"
+    monkeypatch.setenv("HF_TOKEN", "hf_thatWasTakenBackMeanwhile")
     (failed,) = [event for event in await everything(Transfer(lab, planned)) if ends(event)]
     assert isinstance(failed, DownloadFailed)
     assert failed.kind == "gated"
     assert f"official/Tiny-GGUF is gated: accept its licence at {loopback.endpoint}/official" in failed.message
-    assert "HF_TOKEN" not in failed.message
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert isinstance((await everything(Transfer(lab, planned)))[-1], Ready)
 
@@ -227,18 +234,19 @@ async def test_no_room_on_the_disk_is_said_before(
 
 
 async def test_pause_keeps_what_came_and_cancel_does_not(lab: Services, loopback: LoopbackHub) -> None:
-    content = noise(8 * MIB)
-    serve(loopback, content)
+    serve(loopback, weights(8 * MIB))
     planned = await plan(lab, NAME)
-    loopback.faults.extend([Fault(stall_after=2 * MIB), Fault(stall_after=2 * MIB)])
+    loopback.asked.clear()
+    loopback.faults.append(Fault(stall_after=2 * MIB))
     paused = await until(Transfer(lab, planned), 2 * MIB, Transfer.pause)
     assert paused == Paused(done_bytes=2 * MIB)
     assert (await plan(lab, NAME)).here_bytes == 2 * MIB
+    loopback.faults.append(Fault(stall_after=2 * MIB))
     assert await until(Transfer(lab, planned), 4 * MIB, Transfer.cancel) == Cancelled()
+    assert loopback.sent() == 4 * MIB
     assert (await plan(lab, NAME)).here_bytes == 0
     assert [path.name for path in cache_folder().rglob("*") if path.is_file()] == ["CACHEDIR.TAG"]
     assert isinstance((await everything(Transfer(lab, planned)))[-1], Ready)
-    assert loopback.sent() == 4 * MIB + len(content)
 
 
 async def until(transfer: Transfer, done_bytes: int, then: Callable[[Transfer], None]) -> Event:

@@ -10,16 +10,24 @@ from slmtui.sources.download import Download
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_folder import RepositoryFolder
 from slmtui.sources.partial import Partial
+from slmtui.sources.resources import pocket_folder
 from tests.hub import LoopbackHub, Repository
 
 NAME = "somebody/Tiny-GGUF"
 FILE = "Tiny-Q4_K_M.gguf"
 MIB = 1024 * 1024
+POCKET_BYTES = 1_440_256
+"""Of the model that `weights` begins with."""
 
 
 def noise(size: int, seed: int = 7) -> bytes:
     """Bytes that nothing compresses, the same each time."""
     return random.Random(seed).randbytes(size)
+
+
+def weights(size: int) -> bytes:
+    """A GGUF file of this size with the header and the tensors of a bundled model; the rest is noise."""
+    return (pocket_folder() / "pocket-2m-Q4_K_M.gguf").read_bytes() + noise(size - POCKET_BYTES)
 
 
 def serve(hub: LoopbackHub, content: bytes | Path, name: str = NAME, file: str = FILE) -> Repository:
