@@ -36,7 +36,7 @@ class HubProcess:
         return [(start, sent) for start, sent in self._answer()["spans"]]
 
     def environment(self, folder: Path) -> dict[str, str]:
-        """The environment of a client that keeps everything below a folder."""
+        """The environment of a client with its cache in a folder; what slmtui knows of the machine is beside that."""
         return {
             **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
             "HF_ENDPOINT": self.endpoint,
@@ -45,7 +45,7 @@ class HubProcess:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "SLMTUI_HOME": str(folder / "slmtui"),
+            "SLMTUI_HOME": str(folder.parent / "slmtui"),
         }
 
     def _answer(self) -> dict[str, Any]:

@@ -39,7 +39,8 @@ async def with_room(planned: Planned, hub: Hub, place: Place | None) -> Planned:
     try:
         found = _of_card(planned, place) or await asyncio.to_thread(_of_header, planned, hub, place)
     except GgufError as error:
-        return msgspec.structs.replace(planned, refusal=planned.refusal or f"the hub's file can't be opened: {error}")
+        why = f"the hub's file can't be opened: {error}".rstrip(".")
+        return msgspec.structs.replace(planned, refusal=planned.refusal or why)
     if found is None or found.fit is None:
         return planned
     verdict = found.fit

@@ -10,14 +10,14 @@ import pytest
 from slmtui.sources.resources import pocket_folder
 from tests.cli.program import run
 from tests.hub import LoopbackHub, connect
-from tests.sources.downloads import NAME, noise, serve
+from tests.sources.downloads import NAME, serve, weights
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
     with LoopbackHub() as opened:
         connect(opened, monkeypatch, tmp_path / "hf" / "hub")
-        serve(opened, noise(3000))
+        serve(opened, weights(2_000_000))
         yield opened
 
 
@@ -29,10 +29,10 @@ def test_add_pull_list_and_rm(hub: LoopbackHub, tmp_path: Path) -> None:
     )
     assert run("pull", "tiny").returncode == 0
     listed = {model["id"]: model for model in json.loads(run("models", "--json").stdout)}
-    assert (listed["tiny:Q4_K_M"]["place"], listed["tiny:Q4_K_M"]["size_bytes"]) == ("hub cache", 3000)
+    assert (listed["tiny:Q4_K_M"]["place"], listed["tiny:Q4_K_M"]["size_bytes"]) == ("hub cache", 2_000_000)
     removed = run("rm", "tiny", "pocket-5m")
     assert removed.returncode == 1
-    assert removed.stdout == "tiny:Q4_K_M is deleted; 3 kB are free again.\n"
+    assert removed.stdout == "tiny:Q4_K_M is deleted; 2 MB are free again.\n"
     assert "pocket-5m:Q8_0 comes with slmtui" in removed.stderr
     gone = run("rm", "tiny")
     assert gone.returncode == 1
