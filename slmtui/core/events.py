@@ -281,7 +281,7 @@ class Repeated(Event, frozen=True, kw_only=True, tag="repetition"):
     warmup: bool = False
 
 
-class OptionScore(msgspec.Struct, frozen=True):
+class OptionScore(msgspec.Struct, frozen=True, array_like=True):
     """How likely an option is after its prompt."""
 
     logprob: float

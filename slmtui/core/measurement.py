@@ -11,7 +11,7 @@ from slmtui.core.events import MemoryPart, ModelFacts, ProcessMemory, StopReason
 from slmtui.core.machine import Machine
 from slmtui.core.sampling import Sampling
 
-Kind = Literal["bench", "chat"]
+Kind = Literal["bench", "chat", "probe"]
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +55,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment
     measurements: int = 0
     """How many repetitions it holds."""
+    answers: int = 0
+    """How many answers of probes it holds."""
     models: tuple[str, ...] = ()
 
 
@@ -102,7 +104,7 @@ class MemorySample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """One repetition of a benchmark, or one answer of a chat."""
+    """One repetition of a benchmark, one answer of a chat, or one batch of a probe."""
 
     id: str
     session: str

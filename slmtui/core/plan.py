@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
 
 import msgspec
 
@@ -264,20 +263,6 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
     """When it was begun, ISO 8601 in UTC."""
 
 
-def encode(record: PlanRecord) -> str:
-    """The record as JSON."""
-    return msgspec.json.encode(record, enc_hook=_as_text).decode()
-
-
-def decode(document: str) -> PlanRecord:
-    """The record that `encode` wrote.
-
-    Raises:
-        msgspec.DecodeError: it is damaged or was written by another version.
-    """
-    return msgspec.json.decode(document, type=PlanRecord, dec_hook=_from_text)
-
-
 def setup_words(setup: Setup, names: frozenset[str] | None = None) -> tuple[str, ...]:
     """The settings in words: those among `names` (fields of `Setup`), or those that are not the usual ones."""
     shown = names if names is not None else frozenset(_unusual(setup))
@@ -314,11 +299,3 @@ def _unusual(setup: Setup) -> Iterator[str]:
 
 def _or(values: tuple[int, ...] | None, usual: int) -> tuple[int, ...]:
     return (usual,) if values is None else values
-
-
-def _as_text(value: object) -> str:
-    return str(value)
-
-
-def _from_text(kind: type, value: object) -> object:
-    return Path(str(value)) if kind is Path else value

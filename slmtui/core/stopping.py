@@ -8,8 +8,10 @@ from collections.abc import Sequence
 class StopMatcher:
     """Passes text through until a stop string appears, holding back what may be the beginning of one."""
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], *, after_text: bool = False) -> None:
+        """With `after_text`, what stands before the first character that is no white space stops nothing."""
         self._stops = tuple(stop for stop in stops if stop)
+        self._blank = after_text
         self._pending = ""
         self.hit = False
         """Whether a stop string was found; nothing passes after that."""
@@ -20,6 +22,10 @@ class StopMatcher:
             return ""
         if not self._stops:
             return text
+        if self._blank:
+            blanks = len(text) - len(text.lstrip())
+            self._blank = blanks == len(text)
+            return text[:blanks] + (self.feed(text[blanks:]) if blanks < len(text) else "")
         self._pending += text
         found = [position for stop in self._stops if (position := self._pending.find(stop)) >= 0]
         if found:

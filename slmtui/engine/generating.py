@@ -40,7 +40,8 @@ def generate(
     evaluator.keep_prefix(tokens)
     cached = len(evaluator.cached)
     tell = Preceded(emit, Prompted(text=text, tokens=len(tokens), cached_tokens=cached, seed=sampling.seed))
-    writer = AnswerWriter(tell.emit, accepted_s, StopMatcher(request.stop), request.emit_every_s)
+    stops = StopMatcher(request.stop, after_text=request.stop_after_text)
+    writer = AnswerWriter(tell.emit, accepted_s, stops, request.emit_every_s)
     prefill_s = prefill_counted_s = None
     evaluator.reset_counted()
     try:

@@ -68,6 +68,8 @@ class Generate(Request, frozen=True, kw_only=True, tag="generate"):
     prompt: str | None = None
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
+    stop_after_text: bool = False
+    """Whether white space at the beginning of the answer stops nothing."""
     ignore_end: bool = False
     """Go on past end-of-generation tokens, for benchmarks that need answers of one length."""
     emit_every_s: float = EMIT_EVERY_S

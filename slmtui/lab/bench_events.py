@@ -1,10 +1,6 @@
-"""What a running plan reports, and how the one who runs it steers it."""
+"""What a running benchmark reports."""
 
 from __future__ import annotations
-
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 
@@ -108,50 +104,3 @@ BenchEvent = (
     | TimeLeft
     | PlanEnded
 )
-
-
-class Control:
-    """Steers one run of a plan from outside; belongs to the event loop that the plan runs in."""
-
-    def __init__(self) -> None:
-        self._stopped = False
-        self._skipped: set[str] = set()
-        self._running: dict[str, asyncio.Event] = {}
-
-    @property
-    def stopped(self) -> bool:
-        """Whether somebody asked to stop."""
-        return self._stopped
-
-    def stop(self) -> None:
-        """Cancel what runs and end the plan; it can be continued later."""
-        self._stopped = True
-        for end in self._running.values():
-            end.set()
-
-    def skip(self, key: str | None = None) -> None:
-        """Leave out the cell with this key, or what runs now."""
-        keys = tuple(self._running) if key is None else (key,)
-        self._skipped.update(keys)
-        for each in keys:
-            if each in self._running:
-                self._running[each].set()
-
-    def ends(self, cell: Cell) -> bool:
-        """Whether the cell shall not go on."""
-        return self._stopped or self.skips(cell)
-
-    def skips(self, cell: Cell) -> bool:
-        """Whether somebody asked to leave out the cell."""
-        return cell.key in self._skipped
-
-    @contextmanager
-    def running(self, cell: Cell) -> Iterator[asyncio.Event]:
-        """The cell runs in this block; the event is set as soon as it shall not go on."""
-        end = self._running[cell.key] = asyncio.Event()
-        if self.ends(cell):
-            end.set()
-        try:
-            yield end
-        finally:
-            del self._running[cell.key]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from slmtui import __version__
-from slmtui.core.catalog import LocalModel
 from slmtui.core.measurement import Measurement
-from slmtui.core.plan import Cell, Plan, PlanError, PlanRecord, Unfinished
+from slmtui.core.plan import Cell, Plan, PlanRecord, Unfinished
+from slmtui.lab.plan_files import check_files, differences, engine_version, hashes
 from slmtui.lab.services import Services
 from slmtui.sources.store import StoreError
 from slmtui.sources.store_plans import StoredPlan
@@ -61,7 +60,10 @@ async def hold(services: Services, plan: Plan) -> HeldPlan:
     if stored is None:
         session = await services.running_session()
         record = PlanRecord(
-            plan=plan, sha256=await _hashes(services, plan.models), slmtui=__version__, engine=await _engine(services)
+            plan=plan,
+            sha256=await hashes(services, plan.models),
+            slmtui=__version__,
+            engine=await engine_version(services),
         )
         await asyncio.to_thread(services.store.plans.begin, record, session.id)
         return HeldPlan(plan, session.id)
@@ -113,49 +115,11 @@ async def measured(services: Services, plan_id: str) -> tuple[Measurement, ...]:
 async def _continued(services: Services, stored: StoredPlan) -> HeldPlan:
     plan, store = stored.record.plan, services.store
     held = HeldPlan(plan, stored.session, list(stored.measurements), set(stored.settled))
-    await _check_files(services, {cell.model.id: cell.model for cell in held.todo}.values(), stored.record.sha256)
+    await check_files(services, {cell.model.id: cell.model for cell in held.todo}.values(), stored.record.sha256)
     session = await asyncio.to_thread(store.reopen_session, stored.session)
     if session is None:  # it ended before its first repetition
         held.session = (await services.running_session()).id
         await asyncio.to_thread(store.plans.move, plan.id, held.session)
     elif held.todo:
-        held.notices = tuple(_differences(stored.record, await _engine(services)))
+        held.notices = tuple(differences(stored.record.slmtui, stored.record.engine, await engine_version(services)))
     return held
-
-
-async def _check_files(services: Services, models: Iterable[LocalModel], known: dict[str, str]) -> None:
-    """See whether the models are those that were measured.
-
-    Raises:
-        PlanError: a file is gone or has another content.
-    """
-    for model in models:
-        expected = known.get(str(model.path))
-        if expected is None:
-            continue
-        found = await services.sha256(model.path)
-        if found is None:
-            raise PlanError(
-                f"the plan cannot go on: the file of {model.name} is gone ({model.path}); put it back, or begin anew"
-            )
-        if found != expected:
-            raise PlanError(
-                f"the plan cannot go on: the file of {model.name} is not the one that was measured ({model.path}, "
-                "its SHA-256 differs); put that one back, or begin anew"
-            )
-
-
-async def _hashes(services: Services, models: Iterable[LocalModel]) -> dict[str, str]:
-    found = {str(model.path): await services.sha256(model.path) for model in models}
-    return {path: sha256 for path, sha256 in found.items() if sha256 is not None}
-
-
-async def _engine(services: Services) -> str | None:
-    engines = (await services.machine()).engines
-    return engines[0].version if engines else None
-
-
-def _differences(record: PlanRecord, engine: str | None) -> Iterable[str]:
-    for what, before, now in (("slmtui", record.slmtui, __version__), ("the engine", record.engine, engine)):
-        if before != now:
-            yield f"The repetitions before were measured with {what} {before}, those to come with {now}."

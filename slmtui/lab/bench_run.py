@@ -27,13 +27,13 @@ from slmtui.lab.bench_events import (
     CellProgress,
     CellRunning,
     CellSkipped,
-    Control,
     Cooling,
     Released,
     TimeLeft,
 )
 from slmtui.lab.bench_plans import HeldPlan
 from slmtui.lab.bench_waves import BenchWorker, groups_of, together_in, workers_for
+from slmtui.lab.control import Control
 from slmtui.lab.services import Services
 from slmtui.lab.surroundings import Circumstances
 

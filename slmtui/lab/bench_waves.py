@@ -84,7 +84,7 @@ def groups_of(workers: Sequence[BenchWorker], *, together: bool) -> list[list[tu
 async def size(worker: BenchWorker) -> None:
     """Find out by a dry run what the worker takes."""
     told = await worker.services.inspect(worker.loaded.model, options=worker.loaded.options)
-    worker.need = _need(told.planned) if isinstance(told, Inspected) else None
+    worker.need = need(told.planned) if isinstance(told, Inspected) else None
 
 
 async def free(services: Services) -> Room:
@@ -128,7 +128,8 @@ def together_in(workers: Sequence[BenchWorker], room: Room) -> list[BenchWorker]
     return wave
 
 
-def _need(planned: tuple[MemoryPart, ...]) -> Room:
+def need(planned: tuple[MemoryPart, ...]) -> Room:
+    """What a worker takes whose dry run planned this, the worker itself included."""
     main = total_bytes(tuple(part for part in planned if part.device == MAIN_MEMORY))
     return Room(main + RESERVE_BYTES, total_bytes(planned) - main)
 

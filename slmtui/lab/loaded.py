@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import msgspec
+
 from slmtui.core.catalog import LocalModel
 from slmtui.core.events import (
     AnyEvent,
@@ -88,10 +90,14 @@ class LoadedModel:
             extra_buffers=load.extra_buffers,
         )
 
-    async def load(self, *, inspect_only: bool = False) -> AsyncGenerator[AnyEvent]:
-        """Start the worker and load the model, ending with `Loaded` (or `Inspected`), `Failed` or a cancel."""
+    async def load(self, *, inspect_only: bool = False, texts: tuple[str, ...] = ()) -> AsyncGenerator[AnyEvent]:
+        """Start the worker and load the model, ending with `Loaded` (or `Inspected`), `Failed` or a cancel.
+
+        An inspection also counts the tokens of `texts`.
+        """
         self.load_s = None
-        self._load = await self.services.load_request(self.model, self.options, inspect_only=inspect_only)
+        request = await self.services.load_request(self.model, self.options, inspect_only=inspect_only)
+        self._load = msgspec.structs.replace(request, texts=texts)
         if self._client is None or not self._client.alive:
             await self._start()
         if self._client is None:

@@ -39,6 +39,8 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How several GPUs share the model."""
     tensor_split: tuple[float, ...] = ()
     """Each GPU's share; empty for shares by free memory."""
+    sequences: int = 1
+    """Branches of a text that the cache can hold at the same time; several are for scoring options."""
     check_memory: bool = True
     """Refuse a model that the exact dry run says will not fit into free memory."""
 
@@ -64,6 +66,7 @@ def load_request(
         type_k=options.type_k,
         type_v=options.type_v,
         flash_attention=options.flash_attention,
+        sequences=options.sequences,
         extra_buffers=state is None or state.trial in ("sound", "processor only"),
         memory_budget_bytes=None if available_bytes is None else max(0, available_bytes - RESERVE_BYTES),
     )

@@ -62,7 +62,7 @@ class Services:
     """How many questions Chat has under way; a benchmark beside one would be spoiled."""
     closing: bool = False
     """Whether `close` was called; no worker is started any more."""
-    _inspected: dict[tuple[str, tuple[int, int], LoadOptions], Inspected] = field(default_factory=dict)
+    _inspected: dict[tuple[str, tuple[int, int], LoadOptions, tuple[str, ...]], Inspected] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.surroundings = Surroundings(self.paths.cache)
@@ -180,18 +180,25 @@ class Services:
         await asyncio.to_thread(save_config, config, self.paths.config_file)
 
     async def inspect(
-        self, model: LocalModel, context: int | None = None, options: LoadOptions | None = None
+        self,
+        model: LocalModel,
+        context: int | None = None,
+        options: LoadOptions | None = None,
+        texts: tuple[str, ...] = (),
     ) -> Inspected | Failed:
-        """Facts from the file's header and the exact memory it would take, by a dry run in a worker."""
+        """Facts from the file's header and the exact memory it would take, by a dry run in a worker.
+
+        Of `texts` it says how many tokens each has.
+        """
         from slmtui.lab.loaded import LoadedModel
 
         options = msgspec.structs.replace(options or LoadOptions(context=context), threads=None, threads_batch=None)
-        key = (str(model.path), _stamp(model.path), options)
+        key = (str(model.path), _stamp(model.path), options, texts)
         if key in self._inspected:
             return self._inspected[key]
         probe = LoadedModel(self, model, options)
         try:
-            async with aclosing(probe.load(inspect_only=True)) as events:
+            async with aclosing(probe.load(inspect_only=True, texts=texts)) as events:
                 async for event in events:
                     if isinstance(event, Inspected):
                         self._inspected[key] = event

@@ -19,7 +19,6 @@ from slmtui.lab.bench_events import (
     CellProgress,
     CellRunning,
     CellSkipped,
-    Control,
     Cooling,
     Noticed,
     PlanEnded,
@@ -29,6 +28,7 @@ from slmtui.lab.bench_events import (
 from slmtui.lab.bench_outlook import NoRoom, Outlook, outlook, pace_for
 from slmtui.lab.bench_plans import forget, hold, let_go, measured, unfinished
 from slmtui.lab.bench_run import BenchRun
+from slmtui.lab.control import Control, told_by
 from slmtui.lab.services import Services
 
 __all__ = [
@@ -100,7 +100,7 @@ async def run(services: Services, plan: Plan, control: Control | None = None) ->
             bench = BenchRun(services, held, control, pace, events.put_nowait)
             for words in held.notices:
                 yield Noticed(words)
-            async with aclosing(_events_of(bench, events)) as stream:
+            async with aclosing(told_by(bench.run, bench.close, events)) as stream:
                 async for event in stream:
                     yield event
         finally:
@@ -108,21 +108,3 @@ async def run(services: Services, plan: Plan, control: Control | None = None) ->
     finally:
         services.benchmarks -= 1
     yield PlanEnded(cell_results(held.measured), control.stopped)
-
-
-async def _events_of(bench: BenchRun, events: asyncio.Queue[BenchEvent | None]) -> AsyncGenerator[BenchEvent]:
-    """What the run tells; no worker is left when this ends or is closed.
-
-    Raises:
-        StoreError: a repetition cannot be written.
-    """
-    task = asyncio.create_task(bench.run())
-    task.add_done_callback(lambda _: events.put_nowait(None))
-    try:
-        while (event := await events.get()) is not None:
-            yield event
-        await task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await bench.close()

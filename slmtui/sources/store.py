@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from slmtui.core.text import one_line
 from slmtui.sources.store_file import StoreFile, insert_measurement
 from slmtui.sources.store_imports import ImportTable
 from slmtui.sources.store_plans import PlanTable
+from slmtui.sources.store_probes import ProbeTable
 from slmtui.sources.store_schema import StoreError
 
 __all__ = ["Store", "StoreError"]
@@ -39,6 +41,7 @@ class Store:
         self.path = file.path
         """The database file; None when it lives in memory and ends with the program."""
         self.plans = PlanTable(file)
+        self.probes = ProbeTable(file, self._write_session)
         self.imports = ImportTable(file)
         self._file = file
         self._running: dict[str, Session] = {}
@@ -125,16 +128,7 @@ class Store:
                 room may be added again once there is some.
         """
         with self._file.writing() as connection:
-            running = self._running.get(measurement.session)
-            if running is not None:
-                environment = msgspec.json.encode(running.environment).decode()
-                connection.execute(
-                    "INSERT INTO session (id, started_at, name, environment) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT DO NOTHING",
-                    (running.id, running.started_at, running.name, environment),
-                )
-            elif not _exists(connection, measurement.session):
-                raise _no_session(measurement.session)
+            self._write_session(connection, measurement.session)
             insert_measurement(connection, measurement)
 
     def sessions(self) -> tuple[Session, ...]:
@@ -221,18 +215,40 @@ class Store:
     ) -> None:
         self.close()
 
+    def _write_session(self, connection: sqlite3.Connection, session_id: str) -> None:
+        """See that the session's row is there, in the transaction that writes something of it.
+
+        Raises:
+            StoreError: nobody started the session.
+        """
+        running = self._running.get(session_id)
+        if running is not None:
+            environment = msgspec.json.encode(running.environment).decode()
+            connection.execute(
+                "INSERT INTO session (id, started_at, name, environment) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (running.id, running.started_at, running.name, environment),
+            )
+        elif not _exists(connection, session_id):
+            raise _no_session(session_id)
+
     def _described(self, connection: sqlite3.Connection, rows: Sequence[tuple[str, ...]]) -> tuple[Session, ...]:
-        models: dict[str, list[str]] = {}
-        counts: dict[str, int] = {}
         only = (rows[0][0],) if len(rows) == 1 else ()
-        grouped = connection.execute(
-            "SELECT session, model, COUNT(*) FROM measurement"
-            f"{' WHERE session = ?' if only else ''} GROUP BY session, model ORDER BY MIN(seq)",
+        where = " WHERE session = ?" if only else ""
+        measured = connection.execute(
+            f"SELECT session, model, COUNT(*) FROM measurement{where} GROUP BY session, model ORDER BY MIN(seq)", only
+        )
+        asked = connection.execute(
+            "SELECT session, model, COUNT(*) FROM probe_batch AS b JOIN probe_answer AS a ON a.batch = b.seq"
+            f"{where} GROUP BY session, model ORDER BY MIN(seq)",
             only,
         )
-        for session, model, count in grouped:
-            models.setdefault(session, []).append(model)
-            counts[session] = counts.get(session, 0) + count
+        models: dict[str, dict[str, None]] = {}
+        counts: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+        for counter, grouped in zip(counts, (measured, asked), strict=True):
+            for session, model, count in grouped:
+                models.setdefault(session, {})[model] = None
+                counter[session] += count
+        measurements, answers = counts
         return tuple(
             Session(
                 id=identity,
@@ -240,7 +256,8 @@ class Store:
                 ended_at=ended_at,
                 name=name,
                 environment=self._file.decoded(environment, Environment),
-                measurements=counts.get(identity, 0),
+                measurements=measurements[identity],
+                answers=answers[identity],
                 models=tuple(models.get(identity, ())),
             )
             for identity, started_at, ended_at, name, environment in rows

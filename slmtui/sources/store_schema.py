@@ -66,6 +66,33 @@ STEPS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        "ALTER TABLE plan ADD COLUMN kind TEXT NOT NULL DEFAULT 'bench'",
+        """
+        CREATE TABLE probe_batch (
+            seq INTEGER PRIMARY KEY,
+            session TEXT NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+            plan TEXT NOT NULL,
+            cell TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            model TEXT NOT NULL,
+            record TEXT NOT NULL,
+            UNIQUE (plan, cell, number)
+        )
+        """,
+        "CREATE INDEX probe_batch_by_session ON probe_batch (session, model)",
+        """
+        CREATE TABLE probe_answer (
+            plan TEXT NOT NULL,
+            cell TEXT NOT NULL,
+            question INTEGER NOT NULL,
+            batch INTEGER NOT NULL REFERENCES probe_batch (seq) ON DELETE CASCADE,
+            record TEXT NOT NULL,
+            PRIMARY KEY (plan, cell, question)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX probe_answer_by_batch ON probe_answer (batch)",
+    ),
 )
 """Step n (from 0) brings a database from version n to n + 1. A released step is never edited: add another."""
 

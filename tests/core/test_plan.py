@@ -9,6 +9,7 @@ import pytest
 
 from slmtui.cli.bench_flags import PRESETS as PRESET_FLAGS
 from slmtui.core.catalog import LocalModel, ModelCard, Variant
+from slmtui.core.documents import decode, encode
 from slmtui.core.machine import Cpu, EngineState, Machine
 from slmtui.core.plan import (
     Grid,
@@ -18,8 +19,6 @@ from slmtui.core.plan import (
     Setup,
     Shape,
     context_for,
-    decode,
-    encode,
     setup_words,
 )
 from slmtui.core.presets import PRESETS, make_plan, preset_words, sweep_depths, sweep_threads
@@ -198,9 +197,9 @@ class TestShapes:
 def test_a_plan_comes_back_from_its_document() -> None:
     made = plan("sweep", Grid(cool_down_s=2.5))
     record = PlanRecord(plan=made, sha256={str(POCKET.path): "ab" * 32}, slmtui="0.1.0", engine=None)
-    back = decode(encode(record))
+    back = decode(encode(record), PlanRecord)
     assert back == record
     assert isinstance(back.plan.cells[0].model.path, Path)
     assert back.plan.cells[0].model.demo
     with pytest.raises(msgspec.DecodeError):
-        decode('{"plan": {}}')
+        decode('{"plan": {}}', PlanRecord)

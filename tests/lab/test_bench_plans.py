@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from slmtui.core.plan import Plan, PlanError, Shape
-from slmtui.lab import bench_plans, ceiling, speed
+from slmtui.lab import ceiling, plan_files, speed
 from slmtui.lab.services import Services
 from slmtui.lab.speed import BenchEvent, CellMeasured, CellRunning, Control, Noticed, PlanEnded
 from slmtui.sources.owners import Owner
@@ -182,7 +182,7 @@ async def test_another_version_is_told(home: Path, monkeypatch: pytest.MonkeyPat
     wanted = plan(STORY, shapes=[TINY])
     async with services(home) as opened:
         await stopped_after(opened, wanted, 1)
-        monkeypatch.setattr(bench_plans, "__version__", "9.9")
+        monkeypatch.setattr(plan_files, "__version__", "9.9")
         after = await events_of(opened, wanted)
         (notice,) = of(after, Noticed)
         assert notice.words.startswith("The repetitions before were measured with slmtui 0.")
@@ -207,7 +207,7 @@ async def test_a_plan_that_another_process_runs(
     async with services(home) as opened:
         await stopped_after(opened, wanted, 1)
         with monkeypatch.context() as patch:
-            patch.setattr("slmtui.sources.store_plans.this_process", lambda: other_process)
+            patch.setattr("slmtui.sources.store_held.this_process", lambda: other_process)
             assert opened.store.plans.claim(wanted.id) is not None
         assert await speed.unfinished(opened) == ()
         with pytest.raises(PlanError, match=f"is being run by process {other_process.pid}; wait until it has ended"):
