@@ -58,9 +58,13 @@ MODELS: dict[str, tuple[str, Sizes]] = {
 """Architecture and sizes of what `model` makes; "phi-3-half" is half as wide as Phi-3 mini."""
 
 
-def model(name: str, quantization: str = "F16") -> Gguf:
-    """One of `MODELS`, its matrices F16, Q8_0, or Q4_K with Q6_K where Q4_K_M has it."""
+def model(name: str, quantization: str = "F16", vocabulary: int | None = None) -> Gguf:
+    """One of `MODELS`, its matrices F16, Q8_0, or Q4_K with Q6_K where Q4_K_M has it.
+
+    A smaller `vocabulary` takes less time to make.
+    """
     architecture, sizes = MODELS[name]
+    sizes = sizes._replace(vocabulary=vocabulary or sizes.vocabulary)
     family = FAMILIES[architecture](sizes)
     made = Gguf(_metadata(architecture, sizes, family))
     tensors = [("token_embd", (sizes.hidden, sizes.vocabulary)), *family.tensors]

@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_import(commands)
     _add_library(commands)
+    _add_fit(commands)
     return parser
 
 
@@ -231,4 +232,20 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Keep llama-bench's results (JSON, JSONL, CSV) or an export of slmtui (JSON) as sessions beside ours.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="told by its content, not by its name")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands, "fit", "fit:fit", "Say what memory models take, whether they fit, and how fast they would be."
+    )
+    parser.epilog = (
+        "MODEL is an id of the catalog (all of its variants), an id with a variant, a model that is here, or a path to "
+        "a .gguf file. Nothing is downloaded or loaded. Figures for --on are memory, read bandwidth, matrix rate and a "
+        'GPU\'s memory: "16 GB, 68 GB/s, 1.5 TFLOP/s, gpu 8 GB".'
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("-c", "--context", type=int, metavar="TOKENS", help="default: the model's own, at most 4,096")
+    parser.add_argument("--kv", default="f16", metavar="TYPE", help="type of the KV cache: f16 (default), q8_0, q4_0 …")
+    parser.add_argument("--on", metavar="FIGURES", help="another machine, by its figures")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -32,6 +32,9 @@ _MIXES = {
     "TQ1_0": Mix("tq1_0", "q6_K"),
     "TQ2_0": Mix("tq2_0", "q6_K"),
     "I2_S": Mix("tq2_0", "f16"),
+    "IQ2_M": Mix("iq2_s", "q6_K"),
+    "IQ3_M": Mix("iq3_s", "q6_K"),
+    "IQ3_XS": Mix("iq3_s", "q6_K"),
 }
 
 
@@ -41,7 +44,7 @@ def mix_of(quantization: str) -> Mix | None:
     `Q4_K_M` has q4_K and here and there a larger type; the output matrix is q6_K in all of the small ones
     (llama-quant.cpp).
     """
-    label = quantization.upper()
+    label = quantization.upper().removeprefix("UD-")
     if label in _MIXES:
         return _MIXES[label]
     for kind in sorted(TYPES_BY_NAME, key=len, reverse=True):
@@ -86,6 +89,8 @@ def _anatomy(
     caches = _caches(shape)
     if caches is None:
         doubts.append("The KV cache is not known, because the catalog does not say how many heads there are.")
+    if shape.attention == "hybrid":
+        doubts.append("The state of its layers without attention is not known, and not counted.")
     gated = _gated(shape)
     return Anatomy(
         source=source,

@@ -18,6 +18,7 @@ from slmtui.core.estimate import Anatomy, Range
 from slmtui.core.estimate_card import anatomy_of_facts
 from slmtui.core.estimate_memory import Host, Setup, memory_parts, process_bytes
 from slmtui.core.estimate_speed import Rates, speed
+from slmtui.core.gguf import CACHE_TYPES
 from slmtui.core.outlook import Corrections
 from slmtui.core.results import CellResult
 
@@ -50,7 +51,7 @@ def observe(result: CellResult, host: Host, rates: Rates, known: Mapping[str, An
         return None
     settings = last.settings
     setup = Setup(context=facts.context, type_k=settings.type_k or "f16", type_v=settings.type_v or "f16")
-    if setup.type_k not in _CACHE_TYPES or setup.type_v not in _CACHE_TYPES:
+    if setup.type_k not in CACHE_TYPES or setup.type_v not in CACHE_TYPES:
         return None
     said = speed(anatomy, setup, host, rates, result.depth)
     whole = settings.threads is None or rates.threads is None or settings.threads == rates.threads
@@ -77,9 +78,6 @@ def learn(observed: Iterable[Observed]) -> Corrections:
         memory_bytes=round(max(-MOST_BYTES, min(MOST_BYTES, drawn))),
         memory_models=len(more),
     )
-
-
-_CACHE_TYPES = frozenset(("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"))
 
 
 def _ratio(measured: float | None, estimated: Range | None) -> float | None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from slmtui.core import text
 from slmtui.core.ceiling import Ceiling, StepRate
 from slmtui.core.estimate import Anatomy, Range
 from slmtui.core.estimate_memory import MICRO_BATCH, Host, Setup
@@ -92,6 +93,16 @@ def speed(anatomy: Anatomy, setup: Setup, host: Host, rates: Rates, depth: int =
     )
 
 
+def read_bytes(anatomy: Anatomy) -> float:
+    """Bytes of weights that a decode step reads."""
+    return sum(share(one, anatomy.routed, tied=anatomy.tied).read_bytes * n for one, n in anatomy.groups)
+
+
+def token_flops(anatomy: Anatomy) -> float:
+    """Operations of prefill for a token, without attention's own and without the output matrix."""
+    return sum(share(one, anatomy.routed, tied=anatomy.tied).flops * n for one, n in anatomy.groups)
+
+
 def main_type(anatomy: Anatomy) -> str | None:
     """Type of most weights that prefill multiplies with."""
     found: Counter[str] = Counter()
@@ -119,14 +130,15 @@ def _step_s(anatomy: Anatomy, host: Host, rates: Rates, depth: int) -> tuple[Ran
     if rates.steps:
         weights_s = sum(size / _step_rate(tensor, total, host, rates) for tensor, size in read)
         spread = Range(1 / STEP_SPREAD.high, 1.0, 1 / STEP_SPREAD.low)
-        why = f"Decode reads {_mb(total)} a token, at the speed of one token's multiplication {rates.basis}."
+        why = f"Decode: each token reads the weights in use, as fast as one token's multiplication {rates.basis}."
     elif rates.read_bytes_per_s:
         used = BANDWIDTH_SHARE
         weights_s = total / rates.read_bytes_per_s / used.likely
         spread = Range(used.likely / used.high, 1.0, used.likely / used.low)
-        why = f"Decode reads {_mb(total)} a token, at {used.low:.0%} to {used.high:.0%} of the bandwidth {rates.basis}."
+        shares = f"{text.share(used.low)} to {text.share(used.high)}"
+        why = f"Decode: each token reads the weights in use, at {shares} of the bandwidth {rates.basis}."
     else:
-        return None, "Decode is not known: no bandwidth was measured."
+        return None, "Decode is not known without a bandwidth."
     f32 = _like("f32", rates.matmul) if rates.matmul else None
     attention_s = _looked_at(anatomy, depth) / (STEP_ATTENTION_SHARE * f32) if f32 else 0.0
     state_s = STATE_TIMES * anatomy.state_bytes / rates.read_bytes_per_s if rates.read_bytes_per_s else 0.0
@@ -143,15 +155,14 @@ def _step_rate(tensor: Tensor, total: float, host: Host, rates: Rates) -> float:
 def _token_s(anatomy: Anatomy, setup: Setup, rates: Rates, depth: int) -> tuple[Range | None, str]:
     """Seconds of prefill for a token, and what they rest on."""
     work = [(tensor.type, share(tensor, anatomy.routed, tied=True).flops * n) for tensor, n in anatomy.groups]
-    flops = sum(each for _, each in work)
-    if not rates.matmul or not flops:
-        return None, "Prefill is not known: no matrix rate was measured."
+    if not rates.matmul or not any(each for _, each in work):
+        return None, "Prefill is not known without a matrix rate."
     matrices_s = sum(each / _like(kind, rates.matmul) for kind, each in work) / MATRIX_SHARE
     part = ATTENTION_SHARE if TYPES_BY_NAME[setup.type_k].block == 1 else QUANTIZED_ATTENTION_SHARE
     seen = depth + min(MICRO_BATCH, setup.context) / 2
     attention_s = _looked_at(anatomy, seen) / (part * _like("f32", rates.matmul))
     likely = matrices_s + attention_s + LAYER_S / 10 * anatomy.layers
-    why = f"Prefill takes {flops / 1e6:,.0f} million operations a token, at matrix rates {rates.basis}."
+    why = f"Prefill: operations of all matrices, at the matrix rates {rates.basis}."
     return Range(1 / PREFILL_SPREAD.high, 1.0, 1 / PREFILL_SPREAD.low).times(likely), why
 
 
@@ -176,7 +187,3 @@ def _bits(kind: str) -> float:
 
 def _per_second(seconds: Range | None) -> Range | None:
     return None if seconds is None else Range(1 / seconds.high, 1 / seconds.likely, 1 / seconds.low)
-
-
-def _mb(size: float) -> str:
-    return f"{size / 1e6:,.0f} MB"

@@ -64,6 +64,8 @@ TENSOR_TYPES: Mapping[int, TensorType] = {
     }.items()
 }
 """By the numbers of `enum ggml_type` (ggml.h); those that are missing were given up."""
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""Types that llama.cpp's KV cache can have."""
 TYPES_BY_NAME: Mapping[str, TensorType] = {kind.name: kind for kind in TENSOR_TYPES.values()}
 
 

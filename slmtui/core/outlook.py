@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from slmtui.core import text
@@ -17,7 +15,7 @@ from slmtui.core.estimate_memory import (
     needed_bytes,
     process_bytes,
 )
-from slmtui.core.estimate_speed import Rates, speed
+from slmtui.core.estimate_speed import Rates, read_bytes, speed, token_flops
 from slmtui.core.fit import Fit, fit
 
 GPU_RESERVE_BYTES = 256 * 1024 * 1024
@@ -68,11 +66,17 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     process_bytes: int
     """What the operating system will charge to the worker, within 10 % on the machines where that was tried."""
     fit: Fit | None
-    """Of main memory, or of video memory where that is what is short."""
+    """Of main memory, which has to hold what the GPUs do not; of both where they are one."""
     largest_context: int | None
     """Tokens for which everything still fits, at most the model's own; 0 when none does."""
     decode_tps: Range | None
+    """From an empty context."""
     prefill_tps: Range | None
+    """Of a micro-batch from there."""
+    read_bytes: int
+    """Of weights that a decode step reads."""
+    token_flops: int
+    """Operations of prefill for a token, without attention's own."""
     basis: tuple[str, ...]
     """What the figures rest on, in sentences."""
 
@@ -92,8 +96,11 @@ def outlook(anatomy: Anatomy, place: Place, context: int | None = None, kv_type:
     chosen = context or usual_context(anatomy)
     setup = placed(anatomy, place, Setup(context=chosen, type_k=kv_type, type_v=kv_type))
     parts = memory_parts(anatomy, setup, place.host)
-    said = speed(anatomy, setup, place.host, place.rates)
     known = place.corrections
+    said = speed(anatomy, setup, place.host, place.rates)
+    if place.gpus and setup.gpu_layers <= anatomy.layers:
+        partly = ("Speeds are not known for a model that is only partly on the GPU.",)
+        said = msgspec.structs.replace(said, decode_tps=None, prefill_tps=None, basis=partly)
     decode = corrected(said.decode_tps, known.decode, said.weight_type)
     prefill = corrected(said.prefill_tps, known.prefill, said.weight_type)
     return Outlook(
@@ -105,6 +112,8 @@ def outlook(anatomy: Anatomy, place: Place, context: int | None = None, kv_type:
         largest_context=largest_context(anatomy, place, kv_type),
         decode_tps=decode,
         prefill_tps=prefill,
+        read_bytes=round(read_bytes(anatomy)),
+        token_flops=round(token_flops(anatomy)),
         basis=(*_basis(anatomy, place, setup), *said.basis, *_learnt(known, said.weight_type)),
     )
 
@@ -163,17 +172,13 @@ def corrected(found: Range | None, known: dict[str, tuple[float, int]], kind: st
     )
 
 
-def _fit(parts: Sequence[Part], place: Place) -> Fit | None:
-    """The verdict on the kind of memory that is shorter; with unified memory both are one."""
-    main, video = needed_bytes(tuple(parts), gpu=False), needed_bytes(tuple(parts), gpu=True)
-    free = [gpu.free_bytes for gpu in place.gpus if gpu.free_bytes is not None]
-    if place.host.unified:
-        limits = [limit for limit in (place.available_bytes, *free) if limit is not None]
-        return fit(main + video, min(limits, default=None))
-    found = [
-        one for one in (fit(main, place.available_bytes), fit(video, sum(free)) if free and video else None) if one
-    ]
-    return max(found, key=lambda one: one.needed_bytes / max(1, one.available_bytes), default=None)
+def _fit(parts: tuple[Part, ...], place: Place) -> Fit | None:
+    """The verdict on main memory, since `placed` puts no more on the GPUs than they hold; on all where it is one."""
+    main = needed_bytes(parts, gpu=False)
+    if not place.host.unified:
+        return fit(main, place.available_bytes)
+    limits = [limit for limit in (place.available_bytes, *(gpu.free_bytes for gpu in place.gpus)) if limit is not None]
+    return fit(main + needed_bytes(parts, gpu=True), min(limits, default=None))
 
 
 def _basis(anatomy: Anatomy, place: Place, setup: Setup) -> list[str]:

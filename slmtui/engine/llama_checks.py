@@ -8,6 +8,7 @@ from typing import Any
 
 from slmtui.core import text
 from slmtui.core.events import MAIN_MEMORY, FailureKind, MemoryPart, total_bytes
+from slmtui.core.gguf import CACHE_TYPES, TENSOR_TYPES
 from slmtui.core.offload import FIT
 from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
@@ -15,7 +16,7 @@ from slmtui.engine.protocol import Load
 
 MAXIMUM_CONTEXT = 4_194_304
 """llama.cpp spends minutes on absurd contexts before it fails."""
-KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q5_1": 7, "q5_0": 6, "q4_1": 3, "q4_0": 2}
+KV_TYPES = {name: number for name in CACHE_TYPES for number, kind in TENSOR_TYPES.items() if kind.name == name}
 """Numbers of `enum ggml_type` (ggml.h) that a KV cache can have; any other makes llama.cpp abort."""
 _GGUF_MAGIC = b"GGUF"
 _NO_ROOM = ("failed to allocate", "unable to allocate", "mmap failed")

@@ -20,22 +20,11 @@ from slmtui.core.ceiling import MatmulRate, StepRate
 from slmtui.engine import llama_library
 from slmtui.engine.llama_devices import Device, devices
 
-WEIGHT_TYPES = {
-    "f32": 0,
-    "f16": 1,
-    "bf16": 30,
-    "q8_0": 8,
-    "q4_0": 2,
-    "q5_0": 6,
-    "q5_1": 7,
-    "q3_K": 11,
-    "q4_K": 12,
-    "q5_K": 13,
-    "q6_K": 14,
-    "iq4_xs": 23,
-}
-"""Numbers of `enum ggml_type` (ggml.h) of the usual types; q5_0 and q5_1 take the place of q4_K and q5_K where rows are
-no multiple of 256, as in many small models."""
+WEIGHT_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2, "q5_0": 6, "q4_K": 12, "q5_K": 13, "q6_K": 14}
+"""Numbers of `enum ggml_type` (ggml.h) of the usual types; q5_0 takes the place of q4_K where rows are no multiple of
+256, as in many small models."""
+STEP_TYPES = frozenset(("f16", "q8_0", "q4_0", "q5_0", "q4_K", "q6_K"))
+"""Types that are timed with one token too; that of others is near that of one of these."""
 TOKENS = 512
 SIZES = (2048, 1024, 512)
 """Rows and columns of the matrix, the first as wide as the layers of a model of a billion parameters; slow machines
@@ -113,11 +102,13 @@ class Multiplier:
         return MatmulRate(type=weight_type, flops=operations / statistics.median(seconds), buffer=name)
 
     def steps(self, weight_type: str, largest_bytes: int = STEP_BYTES[-1]) -> tuple[StepRate, ...]:
-        """Time one token with each of `STEP_BYTES` of this type, of `largest_bytes` at most.
+        """Time one token with each of `STEP_BYTES` of this type, of `largest_bytes` at most; none but `STEP_TYPES`.
 
         Raises:
             MatmulError: no memory, or the engine fails.
         """
+        if weight_type not in STEP_TYPES:
+            return ()
         kind = WEIGHT_TYPES[weight_type]
         row = self._library.ggml_row_size(kind, _STEP_WIDTH)
         found: list[StepRate] = []

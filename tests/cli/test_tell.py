@@ -17,7 +17,7 @@ from slmtui.sources.store import Store
 from tests.cli.program import run
 from tests.samples import ENVIRONMENT, full_measurement
 
-COMMANDS = ("hardware", "models", "chat", "bench", "sessions", "export", "import", "tasks", "doctor")
+COMMANDS = ("hardware", "models", "chat", "bench", "sessions", "export", "import", "tasks", "fit", "doctor")
 
 
 @pytest.fixture

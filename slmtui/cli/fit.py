@@ -1,0 +1,185 @@
+"""`slmtui fit`: memory, verdict and speed of models before they are loaded, or even here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from slmtui.cli import DONE, FAILED
+from slmtui.cli.terminal import CommandError, UsageError, print_json, print_table, progress, say, with_services
+from slmtui.core import text
+from slmtui.core.catalog import LocalModel, ModelCard, Variant
+from slmtui.core.estimate import Range
+from slmtui.core.fit_figures import FiguresError, place_of
+from slmtui.core.gguf import CACHE_TYPES
+from slmtui.core.outlook import Outlook, Place
+from slmtui.core.quantization import matching
+from slmtui.lab import ceiling
+from slmtui.lab import fit as lab
+from slmtui.lab.services import Services
+from slmtui.sources.gguf import GgufError
+
+SMALLEST, LARGEST = 8, 4_194_304
+
+
+class Row(NamedTuple):
+    """A variant and what to expect of it."""
+
+    id: str
+    outlook: Outlook | None
+    measured: lab.Measured | None
+    suggestion: str | None
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Print what to expect of each model; 1 when one of them is not known at all."""
+
+    async def run(services: Services) -> int:
+        if options.context is not None and not SMALLEST <= options.context <= LARGEST:
+            raise UsageError(f"--context is {options.context}; it must be from {SMALLEST} to {LARGEST:,} tokens")
+        if options.kv not in CACHE_TYPES:
+            raise UsageError(f"--kv is {text.one_line(options.kv)!r}; it must be one of {', '.join(CACHE_TYPES)}")
+        place = await _place(services, options.on)
+        known = {} if options.on else await lab.measured(services)
+        rows: list[Row] = []
+        failed = False
+        for spec in options.models:
+            try:
+                rows += list(_rows(services, spec, place, known, options))
+            except GgufError as error:
+                say(f"slmtui fit: {error}")
+                failed = True
+        if options.json:
+            print_json([_document(row) for row in rows])
+        elif rows:
+            left_out = {"measured"} if options.on else set()
+            left_out |= {"GPU layers"} if not place.gpus else set()
+            print_table([_table_row(row, left_out) for row in rows])
+            _say_basis(rows)
+        return FAILED if failed else DONE
+
+    return with_services(run)
+
+
+async def _place(services: Services, figures: str | None) -> Place:
+    """This machine, its ceiling measured if need be, or the one that the figures describe."""
+    if figures is not None:
+        try:
+            return place_of(figures)
+        except FiguresError as error:
+            raise UsageError(f"--on: {error}") from None
+    await services.machine()
+    if ceiling.known(services) is None:
+        progress("Measuring memory bandwidth and matrix multiplication once, about 6 s …")
+    place = await lab.here(services, measure=True)
+    progress("")
+    return place
+
+
+def _rows(
+    services: Services, spec: str, place: Place, known: Mapping[str, lab.Measured], options: argparse.Namespace
+) -> Iterator[Row]:
+    """A row for each variant that is meant; all of a model that is named without one.
+
+    Raises:
+        CommandError: the catalog has no such variant.
+        UnknownModelError: there is no such model.
+        GgufError: the file cannot be read.
+    """
+    name, _, label = spec.strip().partition(":")
+    card = next((card for card in services.catalog if card.id == name.lower()), None)
+    if card is None:
+        yield _of_model(services.find_any(spec), place, known, options)
+        return
+    local = {one.variant.quantization: one for one in services.library() if one.card == card and one.variant}
+    variants = [variant for variant in card.variants if variant.format == "GGUF"]
+    if label:
+        wanted = matching(label, [variant.quantization for variant in variants])
+        variants = [variant for variant in variants if variant.quantization == wanted]
+    if not variants:
+        there = ", ".join(f"{card.id}:{variant.quantization}" for variant in card.variants) or "none"
+        raise CommandError(f"{card.id} has no GGUF variant {text.one_line(label)}; it has {there}".replace("  ", " "))
+    for variant in variants:
+        if variant.quantization in local:
+            yield _of_model(local[variant.quantization], place, known, options)
+        else:
+            yield _of_card(card, variant, place, options)
+
+
+def _of_model(model: LocalModel, place: Place, known: Mapping[str, lab.Measured], options: argparse.Namespace) -> Row:
+    found = lab.of_model(model, place, options.context, options.kv)
+    return Row(model.id, found, known.get(model.id), None)
+
+
+def _of_card(card: ModelCard, variant: Variant, place: Place, options: argparse.Namespace) -> Row:
+    found = lab.of_card(card, variant, place, options.context, options.kv)
+    better = lab.suggestion(card, variant, place, options.context)
+    return Row(f"{card.id}:{variant.quantization}", found, None, better)
+
+
+def _table_row(row: Row, left_out: set[str]) -> dict[str, str]:
+    found, seen = row.outlook, row.measured
+    cells = {
+        "model": text.one_line(row.id),
+        "context": f"{found.setup.context:,}" if found else text.NOT_MEASURED,
+        "memory": text.memory(found.process_bytes if found else None),
+        "measured": _beside(seen.process_bytes if seen else None, found.process_bytes if found else None, memory=True),
+        "GPU layers": f"{min(found.setup.gpu_layers, found.layers + 1)} of {found.layers + 1}" if found else "",
+        "fits": found.fit.words if found and found.fit else text.NOT_MEASURED,
+        "largest context": f"{found.largest_context:,}" if found and found.largest_context else text.NOT_MEASURED,
+        "decode tok/s": _range(found.decode_tps if found else None),
+        " measured": _beside(seen.decode_tps if seen else None, _likely(found.decode_tps if found else None)),
+        "prefill tok/s": _range(found.prefill_tps if found else None),
+        "  measured": _beside(seen.prefill_tps if seen else None, _likely(found.prefill_tps if found else None)),
+    }
+    return {name: value for name, value in cells.items() if name.strip() not in left_out}
+
+
+def _range(found: Range | None) -> str:
+    if found is None:
+        return text.NOT_MEASURED
+    return f"{text.rate(found.likely)} ({text.rate(found.low)} to {text.rate(found.high)})"
+
+
+def _likely(found: Range | None) -> float | None:
+    return found.likely if found else None
+
+
+def _beside(measured: float | None, estimate: float | None, *, memory: bool = False) -> str:
+    """What was measured, and how far the estimate is from it."""
+    if measured is None:
+        return text.NOT_MEASURED
+    shown = text.memory(round(measured)) if memory else text.rate(measured)
+    return shown if not estimate else f"{shown} ({estimate / measured - 1:+.0%})"
+
+
+def _say_basis(rows: list[Row]) -> None:
+    """What the figures rest on, each sentence once, and what would fit instead."""
+    said: dict[str, None] = {}
+    for row in rows:
+        for sentence in row.outlook.basis if row.outlook else ():
+            said.setdefault(sentence)
+    for sentence in said:
+        say(text.one_line(sentence))
+    if any(row.measured for row in rows):
+        say("In brackets beside what was measured: how far the estimate is from it.")
+    for row in rows:
+        if row.outlook is None:
+            say(f"{text.one_line(row.id)}: the catalog does not know enough of its architecture.")
+        if row.suggestion:
+            say(f"{text.one_line(row.id)} does not fit; {row.suggestion}.")
+
+
+def _document(row: Row) -> dict[str, Any]:
+    found = row.outlook
+    document: dict[str, Any] = {"id": row.id, "estimate": msgspec.to_builtins(found) if found else None}
+    if found is not None:
+        document["estimate"] |= {
+            "needed_bytes": found.needed_bytes,
+            "gpu_bytes": found.gpu_bytes,
+            "verdict": found.fit.verdict if found.fit else None,
+        }
+    return {**document, "measured": msgspec.to_builtins(row.measured), "suggestion": row.suggestion}

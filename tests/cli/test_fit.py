@@ -1,0 +1,116 @@
+"""`slmtui fit`: this machine and others, models that are here and that are not, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from slmtui.cli import main
+from slmtui.core.ceiling import Ceiling, MatmulRate, StepRate
+from slmtui.core.machine import Machine
+from slmtui.lab import ceiling
+from slmtui.lab.services import Services
+from slmtui.sources.paths import Paths
+from slmtui.sources.store import Store
+from tests.cli.program import STORY, run
+from tests.samples import ENVIRONMENT, full_measurement
+
+ON = ("--on", "16 GB, 68 GB/s, 1.5 TFLOP/s")
+
+
+def test_a_model_on_another_machine() -> None:
+    done = run("fit", "pocket-5m", "qwen3-0.6b:q8_0", *ON)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == [
+        "pocket-5m:Q4_K_M", "pocket-5m:Q8_0", "pocket-5m:F16", "qwen3-0.6b:Q8_0",
+    ]  # fmt: skip
+    assert "measured" not in lines[0], "nothing is measured on another machine"
+    assert all(" yes " in line and " to " in line for line in lines[2:])
+    assert "file's header" in done.stderr
+    assert "catalog's architecture" in done.stderr
+    assert done.stderr.count("40 % to 85 % of the bandwidth") == 1
+
+
+def test_json() -> None:
+    done = run("fit", "pocket-5m:Q8_0", str(STORY), "--context", "1024", "--kv", "f16", *ON, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = json.loads(done.stdout)
+    assert (first["id"], second["id"]) == ("pocket-5m:Q8_0", str(STORY))
+    estimate = first["estimate"]
+    assert estimate["setup"]["context"] == 1024
+    assert estimate["verdict"] == "yes"
+    assert estimate["process_bytes"] == sum(part["bytes"] for part in estimate["parts"])
+    assert estimate["decode_tps"]["low"] < estimate["decode_tps"]["likely"] < estimate["decode_tps"]["high"]
+    assert (first["measured"], first["suggestion"]) == (None, None)
+
+
+def test_what_would_fit_instead() -> None:
+    done = run("fit", "gemma-3-4b-it:Q8_0", "--on", "4.3 GB, 50 GB/s")
+    assert done.returncode == 0
+    assert " no: " in done.stdout
+    assert "gemma-3-4b-it:Q8_0 does not fit; gemma-3-4b-it:Q" in done.stderr
+
+
+async def _machine() -> Machine:
+    services = Services.open(strict=True)
+    try:
+        return await services.machine()
+    finally:
+        await services.close()
+
+
+def test_this_machine_with_what_was_measured_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, so that the ceiling, which other programs may disturb, can be given."""
+    steps = (StepRate(16_000_000, 40e9), StepRate(192_000_000, 20e9))
+    top = Ceiling(read_bytes_per_s=40e9, threads=2, matmul=(MatmulRate(type="q8_0", flops=5e11, steps=steps),))
+
+    async def measured(_: Services) -> Ceiling:
+        return top
+
+    monkeypatch.setattr(ceiling, "measured", measured)
+    machine = asyncio.run(_machine())
+    with Store.open(Paths.find().ensure().store) as store:
+        session = store.start_session(msgspec.structs.replace(ENVIRONMENT, machine=machine))
+        store.add(full_measurement(0, session=session.id, kind="bench", model="pocket-5m:Q8_0"))
+    assert main(["fit", "pocket-5m:Q8_0", "pocket-5m:F16"]) == 0
+    said = capsys.readouterr()
+    here, other = said.out.splitlines()[2:]
+    assert "%)" in here
+    assert "%)" not in other
+    assert "how far the estimate is from it" in said.err
+    assert "this machine" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 2, "MODEL"),
+        (("nothing-like-it", *ON), 1, "no model is called nothing-like-it"),
+        (("qwen3-0.6b:Q9", *ON), 1, "has no GGUF variant Q9; it has qwen3-0.6b:"),
+        (("pocket-5m", "--on", "16 cows"), 2, "'16 cows' is not understood; write"),
+        (("pocket-5m", "--on", "68 GB/s"), 2, "memory is missing"),
+        (("pocket-5m", "--context", "7", *ON), 2, "--context is 7; it must be from 8"),
+        (("pocket-5m", "--kv", "q7", *ON), 2, "it must be one of f32, f16"),
+    ],
+)
+def test_refusals(arguments: tuple[str, ...], code: int, words: str) -> None:
+    done = run("fit", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(STORY.read_bytes()[:2000])
+    done = run("fit", str(bad), "pocket-5m:Q8_0", *ON)
+    assert done.returncode == 1
+    assert "pocket-5m:Q8_0" in done.stdout
+    assert "bad.gguf ends in the middle of its header" in done.stderr
