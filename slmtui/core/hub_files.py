@@ -13,7 +13,8 @@ import msgspec
 from slmtui.core.quantization import ORDER, label_in, matching
 from slmtui.core.text import one_line, shorten
 
-_SHARD = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
+SHARD = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
+"""The name of one part of a split model."""
 _NO_MODEL = re.compile(
     r"(^|[/._-])(mmproj|imatrix|mtp|draft|lora|adapter|vocab|tokenizer|projector)([._-]|$)|hip-optimized", re.IGNORECASE
 )
@@ -152,7 +153,7 @@ def gguf_choices(files: Iterable[HubFile]) -> tuple[Choice, ...]:
     for file in files:
         if not file.path.lower().endswith(".gguf") or _NO_MODEL.search(file.path.rpartition("/")[2][:-5]):
             continue
-        part = _SHARD.fullmatch(file.path)
+        part = SHARD.fullmatch(file.path)
         stem, number, count = (part["stem"], int(part["number"]), int(part["count"])) if part else (file.path, 1, 1)
         sets.setdefault(f"{stem}/{count}", {})[number] = file
         counts[f"{stem}/{count}"] = count

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -93,14 +94,17 @@ class Transfer:
         was_here = await asyncio.to_thread(lambda: pull.done_bytes == file.size_bytes)
         if self._wish is not None:
             pull.stop()
-        running = asyncio.ensure_future(asyncio.to_thread(pull.run))
+        # A thread of its own: long downloads must not take those that everything else is asked in.
+        thread = ThreadPoolExecutor(1, "transfer")
+        running = asyncio.get_running_loop().run_in_executor(thread, pull.run)
+        thread.shutdown(wait=False)
         try:
             while not running.done():
-                yield self._progress(pull, before)
+                yield await asyncio.to_thread(self._progress, pull, before)
                 await asyncio.wait({running}, timeout=_TELL_EVERY_S)
             path = await running
             await asyncio.to_thread(self._accept, file, path, was_here)
-            yield self._progress(pull, before)
+            yield await asyncio.to_thread(self._progress, pull, before)
         finally:
             pull.stop()
             # A thread can't be cancelled: the lock is given back, and the note written, when it has ended.

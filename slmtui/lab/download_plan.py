@@ -61,7 +61,7 @@ def _plan(catalog: Sequence[ModelCard], hub: Hub, wanted: str) -> Planned:
 
 
 def _plan_reference(hub: Hub, reference: Reference) -> Planned:
-    listing = hub.list(reference.repository, reference.revision)
+    listing = hub.listing(reference.repository, reference.revision)
     try:
         form, choice = _chosen(listing, reference)
     except ChoiceError as error:
@@ -101,7 +101,7 @@ def _plan_card(hub: Hub, card: ModelCard, label: str) -> Planned:
     passed_over: list[str] = []
     for repository in _places(card, wanted, form):
         try:
-            listing = hub.list(repository.id)
+            listing = hub.listing(repository.id)
             choices = [mlx_choice(listing.files, wanted)] if form == "MLX" else gguf_choices(listing.files)
             choice = choose(choices, wanted, repository.quantizations)
             if listing.gated:

@@ -111,7 +111,7 @@ async def _add_folder(services: Services, folder: Path) -> Added:
 
 
 def _add_repository(services: Services, hub: Hub, reference: Reference) -> Added:
-    listing = hub.list(reference.repository, reference.revision)
+    listing = hub.listing(reference.repository, reference.revision)
     name = listing.repository
     known = next((card.id for card in services.catalog if name in {one.id for one in card.repositories}), None)
     if known is not None:

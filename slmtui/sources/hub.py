@@ -64,7 +64,7 @@ class Hub:
 
         return cls(constants.ENDPOINT, cache_folder(), get_token())
 
-    def list(self, repository: str, revision: str | None = None) -> Listing:
+    def listing(self, repository: str, revision: str | None = None) -> Listing:
         """What the repository holds at the newest commit of a branch, tag or commit; None is the main branch.
 
         Raises:
@@ -77,12 +77,12 @@ class Hub:
                 repository,
                 lambda api: api.model_info(repository, revision=revision, files_metadata=True, timeout=self.timeout_s),
             )
-            listing = _listing(info)
+            found = _listing(info)
         except HubDataError as error:
             raise HubError("hostile", f"{error}; nothing was downloaded") from error
-        if listing.gated and self.token is None:
-            raise self.gated(listing.repository)
-        return listing
+        if found.gated and self.token is None:
+            raise self.gated(found.repository)
+        return found
 
     def check(self, listing: Listing, file: HubFile) -> None:
         """Ask for the first byte of a gated repository's file.

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from slmtui.core.catalog import LocalModel, ModelCard, Variant
+from slmtui.core.hub_files import SHARD
 from slmtui.core.quantization import matching
 from slmtui.core.text import one_line, shorten
 from slmtui.sources.resources import pocket_folder
 
 _DEPTH_LIMIT = 8
 _ENTRY_LIMIT = 50_000
-_PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 _SEE = "`slmtui models` lists what is here"
 
 
@@ -167,7 +166,7 @@ def _file_model(path: Path) -> LocalModel | None:
 
 def _size_bytes(path: Path) -> int:
     """Size of the file, of all parts together when it is the first of a split model."""
-    part = _PART.fullmatch(path.name)
+    part = SHARD.fullmatch(path.name)
     if part is None:
         return path.stat().st_size
     count = int(part["count"])
@@ -204,7 +203,7 @@ def _gguf_files(folder: Path) -> Iterator[Path]:
 
 def _is_model_file(entry: os.DirEntry[str]) -> bool:
     name = entry.name.lower()
-    part = _PART.fullmatch(name)
+    part = SHARD.fullmatch(name)
     # "mmproj" files hold the eyes of a model, not a language model.
     if not name.endswith(".gguf") or name.startswith("mmproj") or (part and int(part["number"]) != 1):
         return False

@@ -290,3 +290,19 @@ async def test_a_full_disk_is_no_bug(lab: Services, loopback: LoopbackHub, monke
     assert isinstance(failed, DownloadFailed)
     assert failed.kind == "disk"
     assert "No space left on device. Free some space or set HF_HUB_CACHE" in failed.message
+
+
+async def test_many_at_once_leave_room_for_everything_else(lab: Services, loopback: LoopbackHub) -> None:
+    names = [f"somebody/Model-{number}-GGUF" for number in range(2 * (os.cpu_count() or 1) + 8)]
+    for number, name in enumerate(names):
+        serve(loopback, noise(2 * MIB, seed=number), name)
+    transfers = [Transfer(lab, await plan(lab, name)) for name in names]
+    loopback.faults.extend([Fault(stall_after=MIB)] * len(names))
+    loopback.asked.clear()
+    running = [asyncio.create_task(everything(transfer)) for transfer in transfers]
+    while loopback.sent() < MIB * len(names):  # noqa: ASYNC110 - another thread's
+        await asyncio.sleep(0.02)
+    assert await asyncio.to_thread(lambda: "answered") == "answered", "though every transfer has a thread"
+    for transfer in transfers:
+        transfer.pause()
+    assert [events[-1] for events in await asyncio.gather(*running)] == [Paused(done_bytes=MIB)] * len(names)

@@ -42,7 +42,7 @@ class Attempt:
 
     def __init__(self, loopback: LoopbackHub, cache: Path, *, timeout_s: float = 5.0, lines: int = 1) -> None:
         self.hub = Hub(loopback.endpoint, cache, timeout_s=timeout_s, patience_s=0.01)
-        self.listing: Listing = self.hub.list(NAME)
+        self.listing: Listing = self.hub.listing(NAME)
         self.file: HubFile = self.listing.files[0]
         self.folder = RepositoryFolder(cache, NAME)
         self.folder.blob(self.file).parent.mkdir(parents=True, exist_ok=True)

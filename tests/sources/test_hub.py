@@ -40,13 +40,13 @@ def test_a_listing_is_of_one_commit_with_sizes_and_hashes(loopback: LoopbackHub)
     repository = serve(loopback, content)
     repository.add("README.md", b"#")
     repository.card = {"license": "other", "license_name": "gem\x1b[2Jma", "base_model": "a/b"}
-    listing = hub_of(loopback).list(NAME)
+    listing = hub_of(loopback).listing(NAME)
     assert listing.commit == repository.commit
     assert {file.path: file.size_bytes for file in listing.files} == {FILE: 1000, "README.md": 1}
     assert listing.files[0].sha256 == repository.files[FILE].sha256
     assert listing.files[1].sha256 is None
     assert (listing.licence, listing.base_model) == ("gemma", "a/b")
-    assert hub_of(loopback).list(NAME, repository.commit) == listing
+    assert hub_of(loopback).listing(NAME, repository.commit) == listing
 
 
 def test_hostile_names_never_leave_the_cache(loopback: LoopbackHub, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_hostile_names_never_leave_the_cache(loopback: LoopbackHub, tmp_path: Pa
         {"rfilename": "ok-Q2_K.gguf", "size": 10, "blobId": "b" * 40, "lfs": {**large, "sha256": "../../../../evil"}}
     )
     hub = hub_of(loopback)
-    listing = hub.list(NAME)
+    listing = hub.listing(NAME)
     assert [file.path for file in listing.files] == [FILE]
     assert len(listing.refused) == 8
     assert all(name.isprintable() and len(name) <= 80 for name in listing.refused)
@@ -73,7 +73,7 @@ def test_a_file_below_another_file_is_refused_by_the_system(loopback: LoopbackHu
     serve(loopback, noise(1000), file="a.gguf").add("a.gguf/b.gguf", noise(10))
     hub = hub_of(loopback)
     with pytest.raises(OSError, match=r"a\.gguf"):
-        pull_all(hub, hub.list(NAME))
+        pull_all(hub, hub.listing(NAME))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_hub_that_lies_about_names_is_refused(
     document = {**repository.document(blobs=True), "id": name, "sha": commit or repository.commit}
     monkeypatch.setattr(repository, "document", lambda **_: document)
     with pytest.raises(HubError, match=words) as raised:
-        hub_of(loopback).list(NAME)
+        hub_of(loopback).listing(NAME)
     assert raised.value.kind == "hostile"
 
 
@@ -102,7 +102,7 @@ def test_something_that_is_no_hub_is_told(
 
     monkeypatch.setattr(server._HubHandler, "serve", lambda handler: handler.answer(200, answer))
     with pytest.raises(HubError, match=r"does not answer as a hub does; check HF_ENDPOINT") as raised:
-        hub_of(loopback).list(NAME)
+        hub_of(loopback).listing(NAME)
     assert raised.value.kind == "server"
 
 
@@ -115,7 +115,7 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(
     loopback.repositories[NAME].add("config.json", b"{}")
     caplog.set_level(logging.DEBUG)
     hub = hub_of(loopback, TOKEN)
-    pull_all(hub, hub.list(NAME))
+    pull_all(hub, hub.listing(NAME))
     assert TOKEN not in repr(hub)
     assert TOKEN not in caplog.text
     assert all("authorization" in asked.headers for asked in loopback.asked if asked.host == "hub")

@@ -30,7 +30,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub
 
 def header(loopback: LoopbackHub) -> GgufHeader:
     hub = Hub(loopback.endpoint, cache_folder(), timeout_s=5)
-    listing = hub.list(NAME)
+    listing = hub.listing(NAME)
     return remote_header(hub.source(listing, listing.files[0]), listing.files[0])
 
 

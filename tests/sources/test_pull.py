@@ -30,7 +30,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub
 
 def pull_of(hub: LoopbackHub, file: str = FILE) -> Pull:
     asked = Hub(hub.endpoint, cache_folder(), timeout_s=5, patience_s=0.01)
-    listing = asked.list(NAME)
+    listing = asked.listing(NAME)
     return Pull(asked, listing, next(one for one in listing.files if one.path == file))
 
 

@@ -17,7 +17,7 @@ CONTENT = noise(MIB + 9)
 
 def pulled(loopback: LoopbackHub, token: str | None = None) -> bytes:
     hub = Hub(loopback.endpoint, cache_folder(), token, timeout_s=5, patience_s=0.01)
-    listing = hub.list(NAME)
+    listing = hub.listing(NAME)
     return Pull(hub, listing, listing.files[0]).run().read_bytes()
 
 
@@ -73,7 +73,7 @@ def test_a_proxy_of_another_kind_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         connect(loopback, monkeypatch, tmp_path)
         serve(loopback, CONTENT)
         hub = Hub(loopback.endpoint, cache_folder(), timeout_s=5, patience_s=0.01)
-        listing = hub.list(NAME)
+        listing = hub.listing(NAME)
         monkeypatch.delenv("NO_PROXY")
         monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
         monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
