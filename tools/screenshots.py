@@ -21,9 +21,11 @@ sys.path.insert(0, str(ROOT))
 
 from textual.pilot import Pilot  # noqa: E402
 
+from slmtui.core.probe_presets import ProbeGrid  # noqa: E402
 from slmtui.lab.services import Services  # noqa: E402
 from slmtui.ui.app import SlmtuiApp  # noqa: E402
 from slmtui.ui.screens.compare import CompareScreen  # noqa: E402
+from slmtui.ui.screens.probe import ProbeScreen  # noqa: E402
 
 SIZE = (120, 36)
 FONT = "DejaVu Sans Mono"
@@ -51,7 +53,7 @@ async def take_all(folder: Path) -> None:
     app = SlmtuiApp(services)
     async with app.run_test(size=SIZE) as pilot:
         app.marked = tuple(services.find(name) for name in COMPARED)
-        await pilot.press("f4")
+        await pilot.press("f5")
         await measure(pilot)
         await take(pilot, folder / "compare.png")
         for page in ("speed", "size", "memory"):
@@ -68,13 +70,15 @@ async def take_all(folder: Path) -> None:
         await until(pilot, lambda: "all models" in shown(app) and "KV cache" in shown(app))
         await take(pilot, folder / "models.png")
         app.marked = tuple(services.find(name) for name in MODELS)
+        await ask(pilot)
+        await take(pilot, folder / "probe.png")
         await pilot.press("f3")
         await until(pilot, lambda: shown(app).count("ready  loaded") == len(MODELS))
         for question in ("What is the kv cache?", "Tell me a story."):
             await pilot.press(*question, "enter")
             await until(pilot, lambda: shown(app).count("done ") == len(MODELS))
         await take(pilot, folder / "chat.png")
-        await pilot.press("f5")
+        await pilot.press("f6")
         await until(pilot, lambda: "pocket-5m" in shown(app))
         await take(pilot, folder / "sessions.png")
         app.theme = "slmtui-light"
@@ -86,6 +90,19 @@ async def take_all(folder: Path) -> None:
 async def measure(pilot: Pilot[object]) -> None:
     """Run the plan that Compare shows, to its end."""
     screen = compare(pilot)
+    await until(pilot, lambda: screen.outlook is not None)
+    await pilot.press("r")
+    await until(pilot, lambda: not screen.running and not screen.old)
+
+
+async def ask(pilot: Pilot[object]) -> None:
+    """Ask the marked models the tasks that suit them, with up to eight examples."""
+    await pilot.press("f4")
+    screen = pilot.app.screen
+    if not isinstance(screen, ProbeScreen):
+        raise TypeError(f"{type(screen).__name__} is shown, not Probe")
+    screen.changes = ProbeGrid(shots=(0, 1, 2, 4, 8), seeds=2, questions=60)
+    screen.think()
     await until(pilot, lambda: screen.outlook is not None)
     await pilot.press("r")
     await until(pilot, lambda: not screen.running and not screen.old)

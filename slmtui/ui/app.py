@@ -44,6 +44,12 @@ def _chat() -> Screen[None]:
     return ChatScreen()
 
 
+def _probe() -> Screen[None]:
+    from slmtui.ui.screens.probe import ProbeScreen
+
+    return ProbeScreen()
+
+
 def _compare() -> Screen[None]:
     from slmtui.ui.screens.compare import CompareScreen
 
@@ -82,13 +88,14 @@ class SlmtuiApp(App[int], inherit_bindings=False):
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "models": _models,
         "chat": _chat,
+        "probe": _probe,
         "compare": _compare,
         "sessions": _sessions,
     }
     DEFAULT_MODE = "models"
 
     marked: reactive[tuple[LocalModel, ...]] = reactive(())
-    """The models that are marked for Chat and Compare, in the order of marking."""
+    """The models that are marked for Chat, Probe and Compare, in the order of marking."""
     machine: reactive[Machine] = reactive(Machine())
     """What has been detected so far."""
     live: reactive[Live] = reactive(Live())

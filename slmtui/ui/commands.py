@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.binding import BindingType
 
-from slmtui.ui.keys import app, chat, compare, models, sessions
+from slmtui.ui.keys import app, chat, compare, models, probe, sessions
 from slmtui.ui.keys.command import Command, Place
 
 __all__ = ["COMMANDS", "Command", "Place", "bindings", "commands_of", "markdown_table"]
@@ -13,6 +13,7 @@ COMMANDS: tuple[Command, ...] = (
     *app.COMMANDS,
     *models.COMMANDS,
     *chat.COMMANDS,
+    *probe.COMMANDS,
     *compare.COMMANDS,
     *sessions.COMMANDS,
 )

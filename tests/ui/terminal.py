@@ -21,7 +21,16 @@ import psutil
 import pyte
 
 PATIENCE_S = 60.0
-KEYS = {"enter": "\r", "esc": "\x1b", "down": "\x1b[B", "ctrl+q": "\x11", "f2": "\x1bOQ", "f4": "\x1bOS"}
+KEYS = {
+    "enter": "\r",
+    "esc": "\x1b",
+    "down": "\x1b[B",
+    "ctrl+q": "\x11",
+    "f2": "\x1bOQ",
+    "f4": "\x1bOS",
+    "f5": "\x1b[15~",
+    "f6": "\x1b[17~",
+}
 
 
 class Terminal:

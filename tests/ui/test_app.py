@@ -57,7 +57,10 @@ async def test_the_first_screen_is_painted_before_anything_was_detected(monkeypa
 
 @pytest.mark.parametrize(
     ("key", "place"),
-    [("f5", "sessions"), ("4", "sessions"), ("f3", "chat"), ("2", "chat"), ("f4", "compare"), ("3", "compare")],
+    [
+        *(("f3", "chat"), ("2", "chat"), ("f4", "probe"), ("3", "probe")),
+        *(("f5", "compare"), ("4", "compare"), ("f6", "sessions"), ("5", "sessions")),
+    ],
 )
 async def test_keys_go_to_every_screen_and_back(key: str, place: str) -> None:
     async with running() as (app, pilot):
@@ -93,7 +96,7 @@ async def test_the_palette_offers_what_can_be_done_here_and_now() -> None:
         assert "Unmark all" not in commands(app), "nothing is marked"
         await pilot.press("space")
         assert "Unmark all" in commands(app)
-        await pilot.press("f5")
+        await pilot.press("f6")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
         assert "Mark" not in commands(app)
         assert "Export" not in commands(app), "nothing was measured"
@@ -112,7 +115,7 @@ async def test_a_command_of_the_palette_acts_on_the_screen() -> None:
 
 async def test_a_key_that_can_t_act_is_grey_and_says_why() -> None:
     async with running() as (app, pilot):
-        await pilot.press("f5")
+        await pilot.press("f6")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.screen.query(FooterKey))
         by_title = {key.description: key for key in app.screen.query_one(Footer).query(FooterKey)}
         assert by_title["Export"].has_class("-disabled")
@@ -124,7 +127,7 @@ async def test_a_key_that_can_t_act_is_grey_and_says_why() -> None:
 
 
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (59, 40), (200, 14)])
-@pytest.mark.parametrize("place", ["models", "sessions", "chat", "compare"])
+@pytest.mark.parametrize("place", ["models", "sessions", "chat", "probe", "compare"])
 async def test_a_tiny_terminal_gets_a_sentence_and_no_crash(size: tuple[int, int], place: str) -> None:
     async with running(size) as (app, pilot):
         await app.action_go(place)
@@ -231,7 +234,7 @@ def test_what_is_not_known_is_left_out() -> None:
 
 async def test_the_mark_outlives_a_change_of_screen() -> None:
     async with running() as (app, pilot):
-        await pilot.press("space", "f5")
+        await pilot.press("space", "f6")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
         await pilot.press("f2")
         assert [type(model) for model in app.marked] == [LocalModel]

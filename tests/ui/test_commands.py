@@ -12,6 +12,7 @@ from slmtui.ui.screens.chat import ChatScreen
 from slmtui.ui.screens.compare import CompareScreen
 from slmtui.ui.screens.help import HelpScreen, key_words
 from slmtui.ui.screens.models import ModelsScreen
+from slmtui.ui.screens.probe import ProbeScreen
 from slmtui.ui.screens.sessions import SessionsScreen
 from tests.ui.steps import running
 
@@ -19,6 +20,7 @@ OWNERS: dict[str, type[DOMNode]] = {
     "app": SlmtuiApp,
     "models": ModelsScreen,
     "chat": ChatScreen,
+    "probe": ProbeScreen,
     "compare": CompareScreen,
     "sessions": SessionsScreen,
 }

@@ -9,7 +9,7 @@ import pytest
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from slmtui.core.plan import Grid
+from slmtui.core.plan import Grid, Unfinished
 from slmtui.core.results import cell_results
 from slmtui.lab import speed
 from slmtui.ui.pages.pages import PAGES
@@ -148,7 +148,7 @@ async def test_a_plan_of_an_earlier_run_is_offered_and_can_be_dropped() -> None:
     async with bench() as found:
         offer = found.screen.query_one(UnfinishedOffer)
         await until(found.pilot, lambda: offer.display)
-        assert offer.unfinished is not None
+        assert isinstance(offer.unfinished, Unfinished)
         assert offer.unfinished.done >= 2
         await found.pilot.press("d")
         await until(found.pilot, lambda: not offer.display)

@@ -47,7 +47,7 @@ def listed(app: SlmtuiApp) -> FitTable:
 
 
 async def opened(app: SlmtuiApp, pilot: Pilot[int]) -> None:
-    await pilot.press("f5")
+    await pilot.press("f6")
     await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and not app.screen.has_class("-unread"))
 
 

@@ -21,7 +21,7 @@ async def test_a_file_is_imported_listed_and_shown(tmp_path: Path) -> None:
     path = tmp_path / "theirs.json"
     path.write_text(as_json(*({**each, "cpu_info": "Other\x1b[2J Chip"} for each in (PREFILL, DECODE))), "utf-8")
     async with running(services=services) as (app, pilot):
-        await pilot.press("f5")
+        await pilot.press("f6")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and not app.screen.has_class("-unread"))
         table = app.screen.query_one("#sessions > FitTable", FitTable)
         assert table.keys == (ours.id,)
@@ -50,7 +50,7 @@ async def test_a_file_is_imported_listed_and_shown(tmp_path: Path) -> None:
 
 async def test_giving_up_imports_nothing() -> None:
     async with running() as (app, pilot):
-        await pilot.press("f5")
+        await pilot.press("f6")
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
         await pilot.press("i")
         await until(pilot, lambda: isinstance(app.screen, ImportSheet))

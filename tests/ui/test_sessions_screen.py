@@ -39,7 +39,7 @@ def with_sessions(*names: str) -> tuple[Services, list[Session]]:
 
 
 async def opened(app: SlmtuiApp, pilot: Pilot[int]) -> SessionsScreen:
-    await pilot.press("f5")
+    await pilot.press("f6")
     await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and not app.screen.has_class("-unread"))
     assert isinstance(app.screen, SessionsScreen)
     return app.screen
@@ -87,7 +87,7 @@ async def test_what_is_measured_meanwhile_is_there_on_return() -> None:
         await opened(app, pilot)
         await pilot.press("f2")
         session = seed(app.services)
-        await pilot.press("f5")
+        await pilot.press("f6")
         await until(pilot, lambda: listed(app).keys == (session.id,))
         assert not app.screen.query_one("#nothing", Static).display
         await until(pilot, lambda: app.screen.query_one(CellTable).row_count == 1)
@@ -195,7 +195,7 @@ async def test_a_store_that_can_t_be_read_is_told_and_the_app_stays() -> None:
     services, _ = with_sessions("one")
     async with running(services=services) as (app, pilot):
         services.store.close()
-        await pilot.press("f5")
+        await pilot.press("f6")
         await until(pilot, lambda: any("closed" in text for text in notices(app)))
         assert app.is_running
 

@@ -91,7 +91,7 @@ def test_two_models_from_start_to_quit(home: Path) -> None:
         assert re.search(r"[1-9]\d* tokens .*stopped", columns(screen)[0]), "the answer stays as far as it came"
         assert " 0 tok" in columns(screen)[1], "the second model did not begin"
 
-        terminal.press("f4")
+        terminal.press("f5")
         terminal.until(lambda screen: "quick" in screen and screen.count("planned") == 2, "Compare")
         terminal.press("r")
         terminal.until(lambda screen: len(re.findall(r"✓ done|! noisy", screen)) >= 2, "the quick benchmark")
@@ -162,14 +162,14 @@ def test_a_terminal_that_goes_away_leaves_nothing_running() -> None:
 def test_quitting_typed_ahead_of_a_new_screen() -> None:
     with app_on_terminal() as terminal:
         terminal.until(lambda screen: "Pocket 2M" in screen, "the models")
-        terminal.press("c", "f4", "f5", "f2", "f3", "ctrl+q")
+        terminal.press("c", "f4", "f5", "f6", "f2", "f3", "ctrl+q")
         assert_left_in_order(terminal, [])
 
 
 def test_a_tiny_terminal() -> None:
     with app_on_terminal(20, 5) as terminal:
         terminal.until(lambda screen: "60×15" in screen, "a sentence about the size")
-        for key in ("c", "f4", "r", "f2"):
+        for key in ("c", "f4", "r", "f5", "r", "f2"):
             terminal.press(key)
             terminal.look()
         terminal.resize(120, 36)

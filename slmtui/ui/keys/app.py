@@ -24,9 +24,18 @@ COMMANDS = (
         footer=False,
     ),
     Command(
-        id="app.compare",
+        id="app.probe",
         place="app",
         key="f4,3",
+        action="go('probe')",
+        title="Go to Probe",
+        help="Ask the marked models tasks, to see whether they learn from examples.",
+        footer=False,
+    ),
+    Command(
+        id="app.compare",
+        place="app",
+        key="f5,4",
         action="go('compare')",
         title="Go to Compare",
         help="Measure speed and memory of the marked models.",
@@ -35,7 +44,7 @@ COMMANDS = (
     Command(
         id="app.sessions",
         place="app",
-        key="f5,4",
+        key="f6,5",
         action="go('sessions')",
         title="Go to Sessions",
         help="Everything measured so far: look again, name, export, delete.",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from textual.binding import Binding
 
-Place = Literal["app", "models", "chat", "compare", "sessions"]
+Place = Literal["app", "models", "chat", "probe", "compare", "sessions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

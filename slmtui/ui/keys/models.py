@@ -39,6 +39,14 @@ COMMANDS = (
         help="Chat with the marked models, or else with the highlighted one.",
     ),
     Command(
+        id="models.probe",
+        place="models",
+        key="p",
+        action="probe",
+        title="Probe",
+        help="Ask the marked models, or else the highlighted one, tasks with and without examples.",
+    ),
+    Command(
         id="models.compare",
         place="models",
         key="b",

@@ -15,22 +15,19 @@ from slmtui.ui.pages.clock import CLOCK, TOKENS
 from slmtui.ui.pages.devices import DEVICES
 from slmtui.ui.pages.entry import Page, View
 from slmtui.ui.pages.memory import IN_TIME, SPLIT
+from slmtui.ui.pages.paged import Paged, Title
 from slmtui.ui.pages.speed import SIZE, SPEED
 from slmtui.ui.pages.sweep import DEPTH, THREADS
 from slmtui.ui.pages.view import PageView
 from slmtui.ui.widgets.compare_table import CompareTable, by_cell, describe
-from slmtui.ui.widgets.finder import Finder
 from slmtui.ui.widgets.fit_table import FitTable
-from slmtui.ui.widgets.page_bar import PageBar
-from slmtui.ui.widgets.page_table import PageTable
 
 RESULTS = "results"
 PAGES: tuple[Page, ...] = (SPEED, SIZE, SPLIT, IN_TIME, CLOCK, TOKENS, DEPTH, THREADS, DEVICES)
-TITLES: tuple[tuple[str, str, str], ...] = (
+TITLES: tuple[Title, ...] = (
     (RESULTS, "Results", "Every cell of the plan with its state, speeds, bandwidth use and memory."),
     *((page.key, page.title, page.help) for page in PAGES),
 )
-"""Key, title and a sentence for each page."""
 _FAILURES = 3
 _BELOW = 12
 """Lines to keep for the page bar and for what stands under the results."""
@@ -56,49 +53,35 @@ class Shown(Vertical):
         yield Static(markup=False, id="notes")
 
 
-class Pages(Vertical):
-    """A bar with the pages' names over the page; a chart page is made when it is first asked for."""
+class Pages(Paged):
+    """The pages of Compare."""
 
-    DEFAULT_CSS = """
-    Pages {
-        height: 1fr;
-        & > PageBar { margin-bottom: 1; }
-        & > #results { height: 1fr; }
-    }
-    """
+    DEFAULT_CSS = "Pages > #results { height: 1fr; }"
 
     def __init__(self) -> None:
-        super().__init__(id="pages")
+        super().__init__(TITLES, "model, test, settings …", id="pages")
         self.view = View()
         self.states: tuple[CellState, ...] = ()
         self.varying: frozenset[str] = frozenset()
-        self.tables = False
-        """Whether chart pages show their tables."""
 
-    def compose(self) -> ComposeResult:
-        """Bar and results; the other pages come later."""
-        yield PageBar([(key, title) for key, title, _ in TITLES])
-        yield Shown(id=RESULTS)
+    def first_page(self) -> Shown:
+        """The results."""
+        return Shown(id=RESULTS)
 
-    @property
-    def page(self) -> str:
-        """Key of the page that is shown."""
-        return self.query_one(PageBar).page
+    def make_page(self, key: str) -> PageView:
+        """A page of charts."""
+        page = _page(key)
+        return PageView(page.key, page.columns, page.sort)
 
     @property
-    def results(self) -> CompareTable:
+    def first(self) -> CompareTable:
         """The table of results."""
         return self.query_one(CompareTable)
-
-    @property
-    def table(self) -> PageTable:
-        """The table of the shown page, whether it is seen or its chart."""
-        return self.results if self.page == RESULTS else self._view(self.page).table
 
     async def show(self, states: Sequence[CellState], view: View, varying: frozenset[str]) -> None:
         """Show these cells on the page that is seen; the others follow when one goes to them."""
         self.states, self.view, self.varying = tuple(states), view, varying
-        await self._draw(self.page)
+        await self.draw(self.page)
 
     def on_resize(self) -> None:
         """Another height may hold all rows."""
@@ -106,7 +89,7 @@ class Pages(Vertical):
 
     def _fit(self) -> None:
         """A table that has room is as high as its rows, so that what is said of them stands right below."""
-        table = self.results
+        table = self.first
         rows = table.row_count + table.header_height
         table.styles.height = rows + 1 if rows + _BELOW <= self.size.height else "1fr"
 
@@ -116,62 +99,14 @@ class Pages(Vertical):
         lines.update("\n".join(notes))
         lines.display = bool(notes)
 
-    async def go(self, key: str) -> None:
-        """Show another page."""
-        self.query_one(PageBar).page = key
-        if key != RESULTS and not self.query(f"#page-{key}"):
-            page = next(page for page in PAGES if page.key == key)
-            await self.mount(PageView(page))
-        for child in self.query("Shown, PageView").results():
-            child.display = child.id in (key, f"page-{key}")
-        await self._draw(key)
-        self._show_tables()
-
-    async def move(self, step: int) -> None:
-        """Show the page so many places further."""
-        await self.go(self.query_one(PageBar).next(step))
-
-    def toggle(self) -> None:
-        """Change between charts and their tables."""
-        self.tables = not self.tables
-        self._show_tables()
-
-    def open_finder(self) -> None:
-        """Ask for words that the rows of the table must have."""
-        if self.page != RESULTS and not self.tables:
-            self.toggle()
-        if found := self.query(Finder):
-            found.first().query("Input").first().focus()
-        else:
-            self.mount(Finder("model, test, settings …  esc shows all again"), after=self.query_one(PageBar))
-
-    def close_finder(self) -> None:
-        """Show all rows again."""
-        self.query(Finder).remove()
-        for table in self.query(PageTable):
-            table.find("")
-        self.table.focus()
-
-    @property
-    def finding(self) -> bool:
-        """Whether the field for words is open."""
-        return bool(self.query(Finder))
-
-    @on(Finder.Changed)
-    def _find(self, message: Finder.Changed) -> None:
-        for table in self.query(PageTable):
-            table.find(message.words)
-
-    @on(Finder.Left)
-    def _found(self) -> None:
-        if not self.table.wanted:
-            self.query(Finder).remove()
-        self.table.focus()
-
-    @on(PageBar.Chosen)
-    async def _chosen(self, message: PageBar.Chosen) -> None:
-        await self.go(message.page)
-        self.screen.refresh_bindings()
+    async def draw(self, key: str) -> None:
+        """Show what is known on this page."""
+        if key == RESULTS:
+            self.first.show(self.states, self.view.entries, self.varying)
+            self._describe()
+            self._fit()
+            return
+        await self.view_of(key).show(_page(key).build(self.view))
 
     @on(FitTable.Highlighted)
     def _highlighted(self) -> None:
@@ -179,7 +114,7 @@ class Pages(Vertical):
 
     def _describe(self) -> None:
         """The highlighted row in words, and why cells failed."""
-        row = self.results.highlighted
+        row = self.first.highlighted
         state = next((state for state in self.states if state.cell.key == row), None)
         details, why = self.query_one("#details", Static), self.query_one("#failures", Static)
         said = describe(state, by_cell(self.view.entries).get(row or ""))
@@ -197,22 +132,6 @@ class Pages(Vertical):
         why.update(Content("\n").join(lines))
         why.display = bool(lines)
 
-    def _show_tables(self) -> None:
-        for view in self.query(PageView):
-            view.set_class(self.tables, "-table")
-        if self.page == RESULTS or not self.tables:
-            return
-        self.table.find(self.results.wanted)
-        self.table.focus()
 
-    def _view(self, key: str) -> PageView:
-        return self.query_one(f"#page-{key}", PageView)
-
-    async def _draw(self, key: str) -> None:
-        if key == RESULTS:
-            self.results.show(self.states, self.view.entries, self.varying)
-            self._describe()
-            self._fit()
-            return
-        view = self._view(key)
-        await view.show(view.page.build(self.view))
+def _page(key: str) -> Page:
+    return next(page for page in PAGES if page.key == key)

@@ -1,14 +1,17 @@
-"""One page of Compare: its charts, or the sentence that says what is missing, or its table."""
+"""One page: its charts, or the sentence that says what is missing, or its table."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from slmtui.ui.pages.entry import Bars, Chart, Exhibit, Memories, Page
+from slmtui.ui.pages.entry import Bars, Chart, Exhibit, Memories
 from slmtui.ui.widgets.chart import BarChart
+from slmtui.ui.widgets.fit_table import TableColumn
 from slmtui.ui.widgets.memory_chart import MemoryChart
 from slmtui.ui.widgets.page_table import PageTable
 from slmtui.ui.widgets.plot_chart import Legend, Plot, PlotChart
@@ -30,15 +33,17 @@ class PageView(Vertical):
         & > .page--note { height: auto; color: $text-muted; padding: 0; }
         & > PageTable { display: none; }
         &.-missing > .page--missing { display: block; }
-        &.-missing > .page--charts, &.-missing > .page--note { display: none; }
+        &.-missing > .page--charts, &.-missing > .page--note, &.-silent > .page--note { display: none; }
         &.-table > .page--missing, &.-table > .page--charts, &.-table > .page--note { display: none; }
         &.-table > PageTable { display: block; height: 1fr; }
     }
     """
 
-    def __init__(self, page: Page) -> None:
-        super().__init__(id=f"page-{page.key}")
-        self.page = page
+    def __init__(self, key: str, columns: Sequence[TableColumn], sort: str) -> None:
+        """`columns` are those of the table behind the charts, sorted by `sort`."""
+        super().__init__(id=f"page-{key}")
+        self._columns = tuple(columns)
+        self._sort = sort
         self._shape: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -48,7 +53,7 @@ class PageView(Vertical):
             yield Horizontal()
             yield Legend()
         yield Static(markup=False, classes="page--note")
-        yield PageTable(self.page.columns, self.page.sort)
+        yield PageTable(self._columns, self._sort)
 
     @property
     def table(self) -> PageTable:
@@ -58,9 +63,8 @@ class PageView(Vertical):
     async def show(self, exhibit: Exhibit) -> None:
         """Show this; charts of the same kinds are changed in place."""
         self.query_one(".page--missing", Static).update(exhibit.missing)
-        note = self.query_one(".page--note", Static)
-        note.update(exhibit.note)
-        note.display = bool(exhibit.note)
+        self.query_one(".page--note", Static).update(exhibit.note)
+        self.set_class(not exhibit.note, "-silent")
         self.set_class(bool(exhibit.missing), "-missing")
         self.table.show_rows(exhibit.rows)
         await self._show_charts(exhibit.charts)

@@ -13,7 +13,7 @@ from textual.command import Provider
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Footer, Static
 
-from slmtui.core.plan import Grid, Plan, PlanError
+from slmtui.core.plan import Grid, Plan, PlanError, Unfinished
 from slmtui.core.presets import PRESETS
 from slmtui.lab import speed
 from slmtui.sources.store import StoreError
@@ -22,8 +22,9 @@ from slmtui.ui.messages import Problem
 from slmtui.ui.pages.bench import plan_again
 from slmtui.ui.pages.pages import RESULTS, Pages
 from slmtui.ui.screens.compare_messages import BenchBegan, BenchClosed, BenchHeard, PlanThought, StoreRead
-from slmtui.ui.screens.compare_paged import GAUGE_HZ, PagedScreen
-from slmtui.ui.screens.compare_words import PageProvider, plan_words
+from slmtui.ui.screens.compare_paged import GAUGE_HZ, ComparePagedScreen
+from slmtui.ui.screens.compare_words import plan_words
+from slmtui.ui.screens.paged import PageProvider
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
 from slmtui.ui.widgets.gauges import Gauges
@@ -39,7 +40,7 @@ IMPORTS = 8
 _TO_START = ("run", "resume", "again")
 
 
-class CompareScreen(PagedScreen):
+class CompareScreen(ComparePagedScreen):
     """Choose a plan, watch it run, look at what came of it."""
 
     PLACE: ClassVar[Place] = "compare"
@@ -269,7 +270,8 @@ class CompareScreen(PagedScreen):
 
     async def action_resume(self) -> None:
         """Go on with an unfinished plan; what it has measured is shown at once."""
-        if (found := self.query_one(UnfinishedOffer).unfinished) is not None:
+        found = self.query_one(UnfinishedOffer).unfinished
+        if isinstance(found, Unfinished):
             self._start(BenchBegan(found.plan, await speed.measured(self.services, found.plan.id)))
 
     async def action_drop(self) -> None:

@@ -6,12 +6,12 @@ import time
 
 from slmtui.core.measurement import Measurement
 from slmtui.core.results import CellResult, cell_results
-from slmtui.ui.base import LabScreen
 from slmtui.ui.pages.bench import Bench
 from slmtui.ui.pages.entry import Entry, entries_of
 from slmtui.ui.pages.pages import Pages
 from slmtui.ui.screens.compare_pick import Choice, PickSheet, choices, picked
 from slmtui.ui.screens.compare_words import progress_of
+from slmtui.ui.screens.paged import PagedScreen
 from slmtui.ui.widgets.gauges import Gauges
 from slmtui.ui.widgets.progress import PlanProgress
 
@@ -21,8 +21,8 @@ CHART_S = 1.0
 """Seconds between two drawings of table or chart while a plan runs."""
 
 
-class PagedScreen(LabScreen):
-    """Knows the plan, its cells and the imported rows, and the keys that change how they are shown."""
+class ComparePagedScreen(PagedScreen):
+    """Knows the plan, its cells and the imported rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,29 +85,3 @@ class PagedScreen(LabScreen):
         if hidden is not None:
             self.hidden = hidden
             self.renew()
-
-    async def action_page(self, step: int = 1) -> None:
-        """Show the next page, or the one before."""
-        await self.pages.move(step)
-        self.refresh_bindings()
-
-    async def go_to_page(self, page: str) -> None:
-        """Show a page by its key."""
-        await self.pages.go(page)
-        self.refresh_bindings()
-
-    def action_table(self) -> None:
-        """Change between the chart and its table."""
-        self.pages.toggle()
-
-    def action_find(self) -> None:
-        """Open the field that filters the rows of the table."""
-        self.pages.open_finder()
-
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        self.pages.table.sort_by(self.pages.table.next_sort())
-
-    def action_reverse(self) -> None:
-        """Turn the order round."""
-        self.pages.table.sort_by(self.pages.table.sorted_by)

@@ -1,12 +1,9 @@
-"""What Compare says of a plan before it runs, and its pages in the command palette."""
+"""What Compare says of a plan before it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from typing import TYPE_CHECKING, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from slmtui.core.plan import Grid, Plan, setup_words
@@ -14,12 +11,8 @@ from slmtui.core.presets import preset_words
 from slmtui.core.text import duration, memory, one_line
 from slmtui.lab.speed import Outlook
 from slmtui.ui.pages.bench import SIGNS, Bench, progress_words, rough
-from slmtui.ui.pages.pages import TITLES
 from slmtui.ui.screens.compare_sheet import change_words
 from slmtui.ui.widgets.progress import Progress
-
-if TYPE_CHECKING:
-    from slmtui.ui.screens.compare import CompareScreen
 
 _STYLES = {
     "running": "bold $text-success",
@@ -81,23 +74,3 @@ def _counts(plan: Plan, outlook: Outlook | None) -> Iterator[str]:
         yield f"{duration(plan.cool_down_s)} pause"
     if outlook is not None:
         yield f"about {rough(outlook.seconds)}" if outlook.seconds is not None else "time not known yet"
-
-
-class PageProvider(Provider):
-    """The pages of Compare in the command palette."""
-
-    async def discover(self) -> Hits:
-        """All pages."""
-        for key, title, text in TITLES:
-            yield DiscoveryHit(f"Page: {title}", partial(self._go, key), help=text)
-
-    async def search(self, query: str) -> Hits:
-        """The pages whose title matches."""
-        matcher = self.matcher(query)
-        for key, title, text in TITLES:
-            words = f"Page: {title}"
-            if (score := matcher.match(words)) > 0:
-                yield Hit(score, matcher.highlight(words), partial(self._go, key), help=text)
-
-    async def _go(self, key: str) -> None:
-        await cast("CompareScreen", self.screen).go_to_page(key)

@@ -16,6 +16,7 @@ from slmtui.ui.commands import Command, Place, commands_of
 _TITLES: dict[Place, str] = {
     "models": "Models",
     "chat": "Chat",
+    "probe": "Probe",
     "compare": "Compare",
     "sessions": "Sessions",
     "app": "slmtui",
@@ -45,6 +46,10 @@ _WORDS = (
     ("TTFT", "Time to first token: from the request until its text is there."),
     ("ITL", "Inter-token latency: the time between two tokens of an answer."),
     ("depth", "Tokens that are in the context before the measured part."),
+    ("probe", "Questions asked without and with examples, to see whether a model learns from them."),
+    ("task", "Questions of one kind with their answers: a file, ours or your own."),
+    ("shot", "An example, question and answer, that stands in the prompt before the question."),
+    ("chance", "The accuracy of choosing blindly among the options."),
     ("KV cache", "What the model keeps of the tokens that it has read."),
     ("session", "One run of slmtui that measured something; the unit of export."),
 )

@@ -223,7 +223,9 @@ class ModelsScreen(LabScreen):
         """Why an action can't act now."""
         if action == "card" and self.row is None:
             return "No model is highlighted."
-        if (action == "mark" or (action in ("chat", "compare") and not self.marked)) and self.highlighted is None:
+        if (
+            action == "mark" or (action in ("chat", "probe", "compare") and not self.marked)
+        ) and self.highlighted is None:
             return "This model is not on this machine." if self.row else "No model is highlighted."
         if action == "unmark_all" and not self.marked:
             return "No model is marked."
@@ -243,6 +245,10 @@ class ModelsScreen(LabScreen):
     async def action_chat(self) -> None:
         """Chat with the marked models, or with the highlighted one."""
         await self._go_with_models("chat")
+
+    async def action_probe(self) -> None:
+        """Probe the marked models, or the highlighted one."""
+        await self._go_with_models("probe")
 
     async def action_compare(self) -> None:
         """Compare the marked models, or measure the highlighted one."""

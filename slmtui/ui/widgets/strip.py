@@ -24,8 +24,9 @@ SMALLEST = (60, 15)
 _TABS = (
     ("models", "Models", "F2"),
     ("chat", "Chat", "F3"),
-    ("compare", "Compare", "F4"),
-    ("sessions", "Sessions", "F5"),
+    ("probe", "Probe", "F4"),
+    ("compare", "Compare", "F5"),
+    ("sessions", "Sessions", "F6"),
 )
 
 

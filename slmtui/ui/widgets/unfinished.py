@@ -10,6 +10,7 @@ from textual.reactive import reactive
 from textual.widgets import Button
 
 from slmtui.core.plan import Unfinished
+from slmtui.core.probe import KeptProbe
 from slmtui.core.text import one_line
 from slmtui.ui.widgets.brief import Brief
 from slmtui.ui.widgets.result_table import local_time
@@ -32,7 +33,7 @@ class UnfinishedOffer(Horizontal):
     class Dropped(Message):
         """The plan shall be forgotten."""
 
-    unfinished: reactive[Unfinished | None] = reactive(None)
+    unfinished: reactive[Unfinished | KeptProbe | None] = reactive(None)
 
     def compose(self) -> ComposeResult:
         """Words and two buttons."""
@@ -40,7 +41,7 @@ class UnfinishedOffer(Horizontal):
         yield Button("Continue", variant="primary", compact=True, id="continue")
         yield Button("Drop", compact=True, id="drop")
 
-    def watch_unfinished(self, unfinished: Unfinished | None) -> None:
+    def watch_unfinished(self, unfinished: Unfinished | KeptProbe | None) -> None:
         """Show it, or nothing."""
         self.display = unfinished is not None
         if unfinished is not None and self.is_mounted:
@@ -56,14 +57,20 @@ class UnfinishedOffer(Horizontal):
         self.post_message(self.Continued() if event.button.id == "continue" else self.Dropped())
 
 
-def words_for(unfinished: Unfinished) -> tuple[str, ...]:
+def words_for(unfinished: Unfinished | KeptProbe) -> tuple[str, ...]:
     """The plan in words, the fullest account first."""
-    when = local_time(unfinished.when)
-    preset, done = unfinished.plan.preset, f"{unfinished.done} of {unfinished.total}"
-    models = ", ".join(one_line(name) for name in unfinished.models)
+    preset = unfinished.plan.preset
+    match unfinished:
+        case KeptProbe():
+            when, names = unfinished.plan.created_at, [model.name for model in unfinished.plan.models]
+            done, noun = f"{unfinished.answered} of {unfinished.total}", "questions"
+        case _:
+            when, names = unfinished.when, list(unfinished.models)
+            done, noun = f"{unfinished.done} of {unfinished.total}", "repetitions"
+    models = ", ".join(one_line(name) for name in names)
     return (
-        f"Unfinished: {preset} of {when} with {models}, {done} repetitions done",
-        f"Unfinished: {preset} of {when}, {done} repetitions done",
-        f"Unfinished: {preset}, {done} repetitions",
+        f"Unfinished: {preset} of {local_time(when)} with {models}, {done} {noun} done",
+        f"Unfinished: {preset} of {local_time(when)}, {done} {noun} done",
+        f"Unfinished: {preset}, {done} {noun}",
         f"Unfinished: {done}",
     )

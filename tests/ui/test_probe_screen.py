@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from textual.widgets import Button, Checkbox, Input
+
+from slmtui.core.probe_presets import ProbeGrid
+from slmtui.core.probe_results import cell_scores, levels
+from slmtui.lab import probe
+from slmtui.ui.screens.probe_questions import QuestionsScreen
+from slmtui.ui.screens.probe_sheet import ProbeSheet
+from slmtui.ui.screens.probe_tasks import TasksSheet, Ticks
+from slmtui.ui.widgets.choice import Choice
+from slmtui.ui.widgets.empty import NothingMarked
+from slmtui.ui.widgets.page_table import PageTable
+from slmtui.ui.widgets.pick import ExportSheet
+from slmtui.ui.widgets.plot_chart import PlotChart
+from slmtui.ui.widgets.unfinished import UnfinishedOffer
+from tests.ui.probe_steps import LARGE, SMALL, Asking, asking, make_small
+from tests.ui.steps import notices, shown, until
+
+
+@pytest.fixture(autouse=True)
+def small_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_small(monkeypatch)
+
+
+def is_chosen(choice: Choice, wanted: str) -> bool:
+    return choice.value == wanted
+
+
+async def sheet_of(found: Asking, key: str, kind: type) -> None:
+    await found.pilot.press(key)
+    await until(found.pilot, lambda: isinstance(found.app.screen, kind))
+
+
+async def test_without_a_mark_models_are_offered_that_can_be_asked() -> None:
+    async with asking() as found:
+        offer = found.screen.query_one(NothingMarked)
+        assert offer.display
+        assert found.screen.reason("run") == "Mark a model and choose a task first."
+        await found.pilot.click(offer.query_one(Button))
+        await until(found.pilot, lambda: found.app.marked)
+        await found.planned()
+        assert not offer.display
+        assert "pocket-judgements" in shown(found.app, "#outlook")
+
+
+async def test_a_probe_fills_the_grid_with_what_is_stored_and_every_question_can_be_read() -> None:
+    async with asking(SMALL, LARGE) as found:
+        await found.planned()
+        assert "2 models × 1 task · 32 questions" in shown(found.app, "#outlook")
+        assert found.screen.reason("look") == "Nothing was answered in this row yet."
+        await found.run()
+        assert found.states == ["done"] * 4
+        assert len(found.screen.pages.rows) == 2
+        kept = (await probe.kept(found.app.services))[0]
+        stored = levels(cell_scores(await probe.batches(found.app.services, kept.plan.id)))
+        for level in stored:
+            row = f"{level.model}\n{level.task}\n{level.labels}"
+            assert found.table.figure(row, f"shots {level.shots}").value == level.accuracy.value
+        said = shown(found.app, "#said")
+        assert "With 2 shots: " in said
+        assert "Pocket 2M Q8_0 · pocket-judgements" in said
+
+        await found.screen.go_to_page("curves")
+        plot = found.screen.query_one("#page-curves PlotChart", PlotChart).plot
+        assert plot is not None
+        assert [each.label for each in plot.series] == ["Pocket 2M Q8_0", "Pocket 5M Q8_0", "chance"]
+        await found.screen.go_to_page("costs")
+        assert "No decode speed was measured here" in shown(found.app, "#page-costs .page--note")
+        await found.pilot.press("t")
+        assert len(found.screen.pages.table) == 2
+        await found.screen.go_to_page("grid")
+
+        found.table.focus()
+        await sheet_of(found, "enter", QuestionsScreen)
+        questions = found.app.screen.query_one(PageTable)
+        assert len(questions) == 8
+        first = shown(found.app, "#verdict")
+        assert "Pocket 2M Q8_0 · 0 shots" in first
+        assert "nats" in first
+        scores = found.screen.probing.scores
+        place = int(questions.highlighted or "")
+        assert shown(found.app, "#prompt") == scores[0].batches[0].prompt(scores[0].answers[place])
+        await found.pilot.press("right")
+        assert "2 shots · seed 1" in shown(found.app, "#verdict")
+        assert shown(found.app, "#prompt") == scores[1].batches[0].prompt(scores[1].answers[place])
+        await found.pilot.press("right", "right", "right", "left", "left")
+        assert "Pocket 5M Q8_0 · 0 shots" in shown(found.app, "#verdict")
+        choice = found.app.screen.query_one(Choice)
+        right = {shots: scores[number].right for number, shots in enumerate((0, 2))}
+        for wanted, before, after in (("gained", {0}, {1}), ("lost", {1}, {0}), ("wrong", {0, 1}, {0})):
+            await found.pilot.press("f")
+            await until(found.pilot, partial(is_chosen, choice, wanted))
+            expected = [str(place) for place in right[0] if right[0][place] in before and right[2][place] in after]
+            assert sorted(questions.keys) == sorted(expected)
+        await found.pilot.press("escape")
+        await until(found.pilot, lambda: found.app.screen is found.screen)
+
+        await sheet_of(found, "e", ExportSheet)
+
+
+async def test_esc_stops_and_the_probe_goes_on_later_with_what_it_has() -> None:
+    async with asking(SMALL) as found:
+        found.screen.query_one(Choice).value = "standard"
+        await found.pilot.press("r")
+        await found.answered(20)
+        assert found.screen.reason("tasks") == "The running probe keeps its plan."
+        await found.pilot.press("escape")
+        await found.ended()
+        done = found.screen.probing.done
+        assert done >= 20
+        assert "stopped" in found.states or "planned" in found.states
+        assert not [each for each in found.app.services.loaded if each.ready]
+    async with asking() as found:
+        offer = found.screen.query_one(UnfinishedOffer)
+        await until(found.pilot, lambda: offer.display)
+        await found.pilot.press("c")
+        await found.answered(done + 1)
+        assert not offer.display
+        assert found.screen.probing.done > done
+        await found.pilot.press("escape")
+        await found.ended()
+        (kept,) = await probe.kept(found.app.services)
+        assert kept.answered == found.screen.probing.done
+        await until(found.pilot, lambda: offer.display)
+        await found.pilot.press("d")
+        await until(found.pilot, lambda: not offer.display)
+        assert "dropped" in notices(found.app)[-1]
+
+
+async def test_a_skipped_cell_is_left_out_and_the_rest_goes_on() -> None:
+    async with asking(SMALL) as found:
+        found.screen.query_one(Choice).value = "standard"
+        await found.pilot.press("r")
+        await until(found.pilot, lambda: "asking" in found.states)
+        while "skipped" not in found.states:  # a key that comes between two cells skips neither
+            assert found.screen.running
+            await found.pilot.press("x")
+            await found.pilot.pause(0.05)
+        skipped = found.states.index("skipped")
+        await until(found.pilot, lambda: any(word in ("asking", "done") for word in found.states[skipped + 1 :]))
+        await found.pilot.press("escape")
+        await found.ended()
+        assert found.states[skipped] == "skipped"
+
+
+async def test_the_plan_sheet_changes_the_plan_and_says_what_is_wrong() -> None:
+    async with asking(SMALL) as found:
+        await found.planned()
+        await sheet_of(found, "f8", ProbeSheet)
+        sheet = found.app.screen
+        sheet.query_one("#shots", Input).value = "0, x"
+        await found.pilot.press("enter")
+        assert shown(found.app, "#problem") == "Shots: 0, x is not made of whole numbers."
+        sheet.query_one("#shots", Input).value = "0, -2"
+        await found.pilot.press("enter")
+        assert "must be at least 0, not -2" in shown(found.app, "#problem")
+        sheet.query_one("#shots", Input).value = "0, 1, 4"
+        sheet.query_one("#seeds", Input).value = "2"
+        for label in ("true", "shuffled"):
+            sheet.query_one(f"#{label}", Checkbox).value = label == "shuffled"
+        sheet.query_one("#shuffled", Checkbox).value = False
+        await found.pilot.press("ctrl+s")
+        assert "at least one" in shown(found.app, "#problem")
+        sheet.query_one("#shuffled", Checkbox).value = True
+        await found.pilot.press("ctrl+s")
+        await until(found.pilot, lambda: found.app.screen is found.screen)
+        assert found.screen.changes == ProbeGrid(shots=(0, 1, 4), seeds=2, labels=("shuffled",))
+        await found.planned()
+        assert "changed: shots 0, 1, 4 · 2 seeds · labels shuffled" in shown(found.app, "#outlook")
+        await sheet_of(found, "f8", ProbeSheet)
+        await found.pilot.click("#defaults")
+        await until(found.pilot, lambda: found.screen.changes is None)
+
+
+async def test_a_file_of_one_s_own_is_begun_read_and_asked(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    async with asking(SMALL) as found:
+        await sheet_of(found, "a", TasksSheet)
+        sheet = found.app.screen
+        ticks = sheet.query_one(Ticks)
+        await until(found.pilot, lambda: ticks.option_count >= 12)
+        assert ticks.selected == ["pocket-judgements"]
+        field = sheet.query_one(Input)
+        await found.pilot.click("#new")
+        assert "Name the new file first" in shown(found.app, "#problem")
+        field.value = str(tmp_path / "none.jsonl")
+        field.focus()
+        await found.pilot.press("enter")
+        await until(found.pilot, lambda: "none.jsonl" in shown(found.app, "#problem"))
+        field.value = str(path)
+        await found.pilot.click("#new")
+        await until(found.pilot, lambda: "Written: " in shown(found.app, "#problem"))
+        path.write_text(path.read_text("utf-8") + "{\n", "utf-8")
+        await found.pilot.click("#open")
+        await until(found.pilot, lambda: "line " in shown(found.app, "#problem"))
+        items = [f'{{"input": "a {number}", "target": "{"yes" if number % 2 else "no"}"}}' for number in range(6)]
+        path.write_text("\n".join(items), "utf-8")
+        await found.pilot.click("#open")
+        await until(found.pilot, lambda: str(path) in ticks.selected)
+        await found.pilot.click("#none")
+        ticks.select(str(path))
+        ticks.focus()
+        await found.pilot.press("enter")
+        await until(found.pilot, lambda: found.app.screen is found.screen)
+        assert found.screen.tasks == (str(path),)
+        await found.run()
+        assert found.states == ["done", "done"]
+        await sheet_of(found, "a", TasksSheet)
+        again = found.app.screen.query_one(Ticks)
+        await until(found.pilot, lambda: again.selected == [str(path)])
+
+
+async def test_a_task_that_is_gone_is_a_sentence_not_a_plan() -> None:
+    async with asking(SMALL) as found:
+        found.screen.chosen = ("no-such-task",)
+        found.screen.think()
+        await until(found.pilot, lambda: "no-such-task" in found.screen.problem)
+        assert "There is no such probe" in shown(found.app, "#outlook")
+        found.screen.chosen = ()
+        found.screen.think()
+        await until(found.pilot, lambda: "none: a chooses some" in shown(found.app, "#outlook"))
+        assert found.screen.reason("run") == "Mark a model and choose a task first."
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 15)])
+async def test_everything_fits_a_small_terminal(size: tuple[int, int]) -> None:
+    async with asking(SMALL, size=size) as found:
+        await found.run()
+        assert found.table.size.height > found.table.header_height, "a row is to be seen"
+        for page in ("curves", "costs", "grid"):
+            await found.screen.go_to_page(page)
+        for key, kind in (("a", TasksSheet), ("f8", ProbeSheet)):
+            await sheet_of(found, key, kind)
+            await found.pilot.pause()
+            button = found.app.screen.query_one("#cancel", Button)
+            assert found.app.screen.region.contains_region(button.region)
+            assert not found.app.screen.query(Ticks) or found.app.screen.query_one(Ticks).size.height >= 3
+            await found.pilot.click(button)
+            await until(found.pilot, lambda: found.app.screen is found.screen)
