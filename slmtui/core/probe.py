@@ -158,6 +158,7 @@ class ProbeBatch(msgspec.Struct, frozen=True, kw_only=True):
     calibration: tuple[tuple[OptionScore, ...], ...] = ()
     """Scores of the task's labels after questions without content; empty where nothing is calibrated."""
     answers: tuple[Answer, ...] = ()
+    """In the order of the task's items."""
 
     def prompt(self, answer: Answer) -> str:
         """The exact text that the model read before it answered."""

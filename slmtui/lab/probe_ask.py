@@ -145,7 +145,7 @@ class Asker:
     def _reply(self, answers: Sequence[Answer] = (), calibration: Calibration = ()) -> Reply:
         opening = usual([answer.tail for answer in answers]) if answers else ""
         return Reply(
-            answers=tuple(_shortened(answer, opening) for answer in answers),
+            answers=tuple(_shortened(one, opening) for one in sorted(answers, key=lambda one: one.question)),
             opening=opening,
             calibration=calibration,
             timing=_together(self._timings),
