@@ -37,7 +37,7 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
     assert "textual" in loaded_by("import slmtui.ui.app"), "the test sees what is loaded"
 
 
-@pytest.mark.parametrize("module", ["tell", "chat", "bench", "diff", "start", "tasks", "terminal"])
+@pytest.mark.parametrize("module", ["tell", "chat", "bench", "probe", "diff", "start", "tasks", "terminal"])
 def test_commands_load_no_screens_and_nothing_heavy_before_it_is_needed(module: str) -> None:
     assert not LATER & loaded_by(f"import slmtui.cli.{module}")
 

@@ -16,6 +16,7 @@ from importlib import import_module
 
 from slmtui import __version__
 from slmtui.cli.bench_flags import add_flags, layer_wish
+from slmtui.cli.probe_flags import add_probe_flags
 from slmtui.cli.pull_flags import add_add, add_pull, add_rm, add_search
 
 DONE, FAILED, USAGE, SLOWER, INTERRUPTED = 0, 1, 2, 3, 130
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_chat(commands)
     _add_bench(commands)
     _add_tasks(commands)
+    _add_probe(commands)
     _add_export(commands)
     _add_import(commands)
     _add_library(commands)
@@ -216,11 +218,22 @@ def _add_loading(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "probe",
+        "probe:probe",
+        "Find out whether models learn from examples: the same questions with and without, and what the answers show.",
+    )
+    add_probe_flags(parser)
+
+
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(commands, "export", "tell:export", "Write the measurements of a session to a file.")
     parser.add_argument("session", nargs="?", default="latest", help="id, its beginning, or `latest` (default)")
     parser.add_argument("--format", default="csv", choices=("csv", "json", "parquet", "md"), help="default: csv")
     parser.add_argument("-o", "--output", metavar="PATH", help="file or folder; default: the exports folder")
+    parser.add_argument("--answers", action="store_true", help="one row for each question of its probes")
     parser.add_argument("--json", action="store_true", help="print the path as JSON")
 
 

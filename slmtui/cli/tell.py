@@ -15,6 +15,7 @@ from slmtui.core.ceiling import describe as describe_ceiling
 from slmtui.core.machine_rows import describe
 from slmtui.core.measurement import Session
 from slmtui.core.places import on_gpus
+from slmtui.core.probe_results import cell_scores, levels
 from slmtui.core.results import CellResult, cell_results
 from slmtui.lab import ceiling, checkup
 from slmtui.lab.export import ExportError
@@ -84,7 +85,13 @@ def sessions(options: argparse.Namespace) -> int:
         if options.json:
             document = {"session": msgspec.to_builtins(session), "measurements": msgspec.to_builtins(measurements)}
             return print_json(document)
-        print_table([_cell_row(result) for result in cell_results(measurements)])
+        if measurements:
+            print_table([_cell_row(result) for result in cell_results(measurements)])
+        if session.answers:
+            from slmtui.cli.probe_words import print_levels
+
+            batches = services.store.probes.of_session(session.id)
+            print_levels(levels(cell_scores(batches)))
         return DONE
 
     return with_services(run)
@@ -95,7 +102,9 @@ def export(options: argparse.Namespace) -> int:
 
     async def run(services: Services) -> int:
         try:
-            path = await services.export(options.session, options.format, options.output or None)
+            path = await services.export(
+                options.session, options.format, options.output or None, answers=options.answers
+            )
         except ExportError as error:
             say(f"slmtui export: {error}")
             return FAILED
@@ -142,6 +151,7 @@ def _print_sessions(found: tuple[Session, ...], *, as_json: bool) -> int:
                 "started (UTC)": session.started_at[:16].replace("T", " "),
                 "name": text.one_line(session.name),
                 "measurements": str(session.measurements),
+                "answers": str(session.answers),
                 "models": text.one_line(", ".join(session.models)),
             }
             for session in found

@@ -25,7 +25,7 @@ def chosen(scores: Sequence[OptionScore], scorer: Scorer, calibration: Sequence[
 
 
 def probabilities(scores: Sequence[OptionScore], scorer: Scorer = "sum") -> tuple[float, ...]:
-    """How likely each option is among them; they sum up to 1."""
+    """How likely each option is among them; they sum up to 1, and there are none without options."""
     return _shares([_value(score, scorer) for score in scores])
 
 
@@ -40,6 +40,6 @@ def _value(score: OptionScore, scorer: Scorer) -> float:
 
 
 def _shares(values: Sequence[float]) -> tuple[float, ...]:
-    top = max(values)
+    top = max(values, default=0.0)
     weights = [math.exp(value - top) for value in values]
     return tuple(weight / sum(weights) for weight in weights)

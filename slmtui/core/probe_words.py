@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from slmtui.core.paired import needed
-from slmtui.core.probe_results import Compared, Level, find
+from slmtui.core.probe_results import Compared, Level, compared, find
 from slmtui.core.text import counted
 
 _LOOKED_FOR = 0.05
@@ -23,29 +23,29 @@ def interval(low: float, high: float) -> str:
     return f"{points(low).lstrip('+')} to {points(high).lstrip('+')}"
 
 
-def learning(compared: Compared) -> str:
+def learning(pair: Compared) -> str:
     """Whether a model learns from examples on a task, in one sentence without the names of either."""
-    one, shown = compared.gain, _with_interval(compared)
-    if compared.shown and one.value > 0:
+    one, shown = pair.gain, _with_interval(pair)
+    if pair.shown and one.value > 0:
         return f"learns from examples on this task ({shown})"
-    if compared.shown:
+    if pair.shown:
         return f"gets worse with examples on this task ({shown})"
-    if compared.before.accuracy.value >= 0.97 and one.value >= -0.03:
-        return f"knows this task without examples ({round(100 * compared.before.accuracy.value)} % right)"
-    return f"no gain can be shown with {counted(one.n, 'question')} ({shown}); {_would_need(compared)}"
+    if pair.before.accuracy.value >= 0.97 and one.value >= -0.03:
+        return f"knows this task without examples ({round(100 * pair.before.accuracy.value)} % right)"
+    return f"no gain can be shown with {counted(one.n, 'question')} ({shown}); {_would_need(pair)}"
 
 
-def difference(compared: Compared) -> str:
+def difference(pair: Compared) -> str:
     """Which of two models answers more questions right, with as many examples."""
-    first, second, shown = compared.before.name, compared.after.name, _with_interval(compared)
-    if not compared.shown:
+    first, second, shown = pair.before.name, pair.after.name, _with_interval(pair)
+    if not pair.shown:
         return (
             f"no difference between {first} and {second} can be shown with "
-            f"{counted(compared.gain.n, 'question')} ({shown}); {_would_need(compared)}"
+            f"{counted(pair.gain.n, 'question')} ({shown}); {_would_need(pair)}"
         )
-    if compared.gain.value > 0:
+    if pair.gain.value > 0:
         return f"{second} answers more questions right than {first} ({shown})"
-    return f"{first} answers more questions right than {second} ({_with_interval(compared, turned=True)})"
+    return f"{first} answers more questions right than {second} ({_with_interval(pair, turned=True)})"
 
 
 def chance(level: Level) -> str | None:
@@ -63,15 +63,17 @@ def control(found: Sequence[Level], level: Level) -> str | None:
     true = find(found, level.model, level.task, level.shots)
     if true is None or level.labels == "true" or not level.shots:
         return None
+    paired = compared([(level, true)])
+    if not paired:
+        return None
     with_true, here = (f"{round(100 * one.accuracy.value)} %" for one in (true, level))
     shown = f"with {level.labels} labels {here} in place of {with_true}"
-    match level.labels:
-        case "shuffled":
-            return f"{shown}: {_fall(true, level, 'uses')} the examples' answers"
-        case "flipped":
-            return f"{shown}: {_fall(true, level, 'follows')} the examples' answers"
-        case _:
-            return shown
+    if level.labels == "unrelated":
+        return shown
+    verb = "uses" if level.labels == "shuffled" else "follows"
+    if paired[0].shown and paired[0].gain.value > 0:
+        return f"{shown}: it {verb} the examples' answers"
+    return f"{shown}: nothing shows that it {verb} the examples' answers"
 
 
 def best(gains: Iterable[Compared]) -> tuple[Compared, ...]:
@@ -84,20 +86,20 @@ def best(gains: Iterable[Compared]) -> tuple[Compared, ...]:
     return tuple(chosen.values())
 
 
-def _with_interval(compared: Compared, *, turned: bool = False) -> str:
-    one = compared.gain
+def _with_interval(pair: Compared, *, turned: bool = False) -> str:
+    one = pair.gain
     value, low, high = (-one.value, -one.high, -one.low) if turned else (one.value, one.low, one.high)
     unit = "point" if abs(round(100 * value)) == 1 else "points"
     return f"{points(value)} {unit}, 95 % interval {interval(low, high)}"
 
 
-def _would_need(compared: Compared) -> str:
-    one = compared.gain
+def _would_need(pair: Compared) -> str:
+    one = pair.gain
     if one.needed is not None and one.needed > one.n:
         return f"about {_about(one.needed)} would be needed"
     if one.needed is not None:
         return "it is lost among the gains that are compared at the same time"
-    before, after = compared.before.means(), compared.after.means()
+    before, after = pair.before.means(), pair.after.means()
     differences = [after[place] - before[place] for place in before.keys() & after.keys()]
     number = needed(differences, _LOOKED_FOR)
     return f"one of {round(100 * _LOOKED_FOR)} points would need about {_about(number or one.n)}"
@@ -107,12 +109,3 @@ def _about(number: int) -> str:
     """Two digits say as much as is known: 37, 940, 1,200."""
     digits = max(0, len(str(number)) - 2)
     return f"{round(number, -digits):,}"
-
-
-def _fall(true: Level, level: Level, verb: str) -> str:
-    """Whether the control takes away what the true labels gave."""
-    if level.accuracy.high < true.accuracy.low:
-        return f"it {verb}"
-    if level.accuracy.low > true.accuracy.low:
-        return f"nothing shows that it {verb}"
-    return f"it is not clear whether it {verb}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -52,14 +52,22 @@ def export(session: Session, measurements: Sequence[Measurement], file_format: s
             f"session {session.id} holds no measurement, so there is nothing to export; "
             "chat with a model or run a benchmark first"
         )
-    content = encode(session, measurements)
+    return place(path, f"slmtui-{session.id}.{file_format}", encode(session, measurements))
+
+
+def place(path: Path | str, name: str, content: bytes) -> Path:
+    """Write an export to a file, or to a folder under this name, and return the file's path.
+
+    Raises:
+        ExportError: the file can't be written.
+    """
     try:
         names_folder = str(path).endswith(("/", os.sep))
         path = Path(path).expanduser().absolute()
         if names_folder:
             path.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
-            path = path / f"slmtui-{session.id}.{file_format}"
+            path = path / name
         write_atomically(path, content)
     except (OSError, RuntimeError) as error:
         raise ExportError(
@@ -73,12 +81,26 @@ def frame(measurements: Sequence[Measurement], environment: Environment | None =
 
     A column has one type whatever a session leaves empty, so that files of several sessions can be joined.
     """
+    rows = [row(measurement, environment) for measurement in measurements]
+    return framed(rows, {column.name: column.type for column in COLUMNS})
+
+
+def framed(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, ColumnType]) -> pd.DataFrame:
+    """Rows as a table whose columns have these types, whatever is missing."""
     import pandas as pd
 
-    rows = [row(measurement, environment) for measurement in measurements]
     return pd.DataFrame(
-        {column.name: pd.array([each[column.name] for each in rows], dtype=_DTYPES[column.type]) for column in COLUMNS}
+        {name: pd.array([each[name] for each in rows], dtype=_DTYPES[kind]) for name, kind in columns.items()}
     )
+
+
+def encoded(table: pd.DataFrame, file_format: Literal["csv", "parquet"]) -> bytes:
+    """A table as a file's content."""
+    if file_format == "csv":
+        return table.to_csv(index=False, lineterminator="\n").encode()
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
 def _why(error: OSError | RuntimeError, path: Path) -> str:
@@ -95,7 +117,7 @@ def _why(error: OSError | RuntimeError, path: Path) -> str:
 
 
 def _csv(session: Session, measurements: Sequence[Measurement]) -> bytes:
-    return frame(measurements, session.environment).to_csv(index=False, lineterminator="\n").encode()
+    return encoded(frame(measurements, session.environment), "csv")
 
 
 def _json(session: Session, measurements: Sequence[Measurement]) -> bytes:
@@ -109,9 +131,7 @@ def _json(session: Session, measurements: Sequence[Measurement]) -> bytes:
 
 
 def _parquet(session: Session, measurements: Sequence[Measurement]) -> bytes:
-    buffer = io.BytesIO()
-    frame(measurements, session.environment).to_parquet(buffer, index=False)
-    return buffer.getvalue()
+    return encoded(frame(measurements, session.environment), "parquet")
 
 
 def _markdown(session: Session, measurements: Sequence[Measurement]) -> bytes:

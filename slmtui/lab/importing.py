@@ -106,6 +106,10 @@ def _exported(text: str) -> tuple[Session, tuple[Measurement, ...]] | None:
     whole = document(text)
     if not isinstance(whole, Mapping) or "slmtui_export" not in whole:
         return None
+    if "measurements" not in whole and "answers" in whole:
+        raise ForeignError(
+            "it holds answers of a probe, which stay where they were given; only measurements are imported"
+        )
     try:
         session = msgspec.convert(_harmless(whole.get("session")), Session)
         measurements = msgspec.convert(_harmless(whole.get("measurements")), tuple[Measurement, ...])

@@ -334,16 +334,24 @@ class Services:
         if self.session is not None and self.session.id == session_id:
             self.session = None
 
-    async def export(self, session_id: str, form: str, path: Path | str | None = None) -> Path:
+    async def export(
+        self, session_id: str, form: str, path: Path | str | None = None, *, answers: bool = False
+    ) -> Path:
         """Write one session as csv, json, parquet or md and return the file; None takes the exports folder.
+
+        With `answers`, or when it holds nothing else, it is the answers of its probes that are written.
 
         Raises:
             ExportError: unknown format, or the path cannot be written.
             StoreError: there is no such session.
         """
         from slmtui.lab.export import export
+        from slmtui.lab.probe_export import export_answers
 
         session = await asyncio.to_thread(self.store.session, session_id)
+        if answers or (session.answers and not session.measurements):
+            batches = await asyncio.to_thread(self.store.probes.of_session, session.id)
+            return await asyncio.to_thread(partial(export_answers, session, batches, form, path or self.paths.exports))
         measurements = await self.measurements(session.id)
         return await asyncio.to_thread(partial(export, session, measurements, form, path or self.paths.exports))
 

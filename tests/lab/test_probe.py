@@ -56,8 +56,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     moods = [{"input": f"{thing} was nice", "target": ("good", "bad")[n % 2]} for n, thing in enumerate(THINGS)]
     ends = [{"input": f"I saw {thing}", "target": "now", "options": ["now", f"at {thing}"]} for thing in THINGS]
     sums = [{"input": f"{number} and 1", "target": str(number + 1)} for number in range(10)]
-    for name, items in {"mood": moods, "end": ends, "sum": sums}.items():
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+    for name, items in (("mood", moods), ("end", ends), ("sum", sums)):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(item) for item in items), encoding="utf-8")
     return {path.stem: str(path) for path in folder.iterdir()}
 
 
@@ -288,11 +288,16 @@ async def test_closing_the_iterator_ends_the_worker(shared: Services, files: dic
 
 async def test_a_task_or_model_that_changed_is_refused(shared: Services, tmp_path: Path) -> None:
     own, path = tmp_path / "own.jsonl", tmp_path / "own.gguf"
-    own.write_text('{"input": "a", "target": "yes"}\n{"input": "b", "target": "no"}\n' * 1, encoding="utf-8")
+    own.write_text('{"input": "a", "target": "yes"}\n{"input": "b", "target": "no"}\n', encoding="utf-8")
     path.write_bytes(STORY.read_bytes())
     wanted = await plan(path, tasks=[str(own)], shots=(0, 1), questions=2, batch=1)
     control = Control()
-    await events_of(shared, wanted, control, lambda events: of(events, CellAnswered) and control.stop())
+
+    def stop(events: list[ProbeEvent]) -> None:
+        if of(events, CellAnswered):
+            control.stop()
+
+    await events_of(shared, wanted, control, stop)
     content = own.read_text("utf-8")
     own.write_text(content.replace('"a"', '"c"'), encoding="utf-8")
     with pytest.raises(PlanError, match=r"the task .*own\.jsonl is not the one that was asked"):

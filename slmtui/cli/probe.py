@@ -1,0 +1,127 @@
+"""`slmtui probe`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from contextlib import aclosing
+
+from slmtui.cli import DONE, FAILED, USAGE
+from slmtui.cli.probe_flags import changes_of
+from slmtui.cli.probe_words import (
+    document,
+    outlook_document,
+    outlook_line,
+    outlook_lines,
+    plan_line,
+    print_levels,
+    step_words,
+)
+from slmtui.cli.terminal import CommandError, print_json, progress, say, show, with_services
+from slmtui.core.probe import ProbePlan
+from slmtui.core.probe_presets import ProbeGrid
+from slmtui.lab import probe as probes
+from slmtui.lab.services import Services
+
+
+def probe(options: argparse.Namespace) -> int:
+    """Ask models questions with and without examples, and say what the answers show."""
+    changes = changes_of(options)
+    problem = _problem(options)
+    if problem:
+        say(f"slmtui probe: {problem}")
+        return USAGE
+
+    async def run(services: Services) -> int:
+        models = tuple({model.id: model for model in map(services.find, options.models)}.values())
+        specs = [spec for each in options.tasks or () for spec in each]
+        if options.resume is None:
+            plan = await probes.make_plan(options.preset, models, specs, changes)
+        else:
+            plan = await _chosen(services, options.resume, more=bool(models or specs or changes != ProbeGrid()))
+            if models or specs or changes != ProbeGrid():
+                plan = await probes.extend(services, plan, models, specs, changes)
+        if options.dry_run:
+            return await _tell_outlook(services, plan, as_json=options.json)
+        return await _run_plan(services, plan, as_json=options.json)
+
+    return with_services(run)
+
+
+async def _run_plan(services: Services, plan: ProbePlan, *, as_json: bool) -> int:
+    """Run what is missing of the plan, print its result, and return 0 when every cell was answered."""
+    say(outlook_line(plan, await probes.outlook(services, plan)))
+    failed = True
+    try:
+        failed = await _run(services, plan)
+    except asyncio.CancelledError:
+        progress("")
+        say("Finished batches are kept; `slmtui probe --continue` asks the rest.")
+        raise
+    finally:
+        progress("")
+        levels = probes.levels(probes.cell_scores(await probes.batches(services, plan.id)))
+        if as_json:
+            print_json(document(plan, levels))
+        elif levels:
+            print_levels(levels)
+    if levels and services.session is not None:
+        say(f"`slmtui export {services.session.id} --answers` writes every prompt and answer to a file.")
+    return FAILED if failed or not levels else DONE
+
+
+async def _run(services: Services, plan: ProbePlan) -> bool:
+    """Run the plan with a line of progress and return whether a cell failed."""
+    failed = False
+    left_s: float | None = None
+    async with aclosing(probes.run(services, plan)) as events:
+        async for event in events:
+            match event:
+                case probes.TimeLeft(seconds=left_s):
+                    pass
+                case probes.Noticed(words=words):
+                    say(words)
+                case probes.CellGivenUp(cell=cell, failure=failure) if failure is not None:
+                    failed = True
+                    say(f"slmtui: {cell.model.name} · {cell.label}: {failure.message}")
+                case probes.ModelLoading() | probes.CellAsking():
+                    progress(step_words(event, left_s))
+                case _:
+                    pass
+    return failed
+
+
+async def _chosen(services: Services, wanted: str, *, more: bool) -> ProbePlan:
+    """The probe whose id begins so, or the newest unfinished one; a finished one only when it shall ask more."""
+    kept = await probes.kept(services)
+    waiting = [each for each in kept if each.unfinished]
+    open_to_all = [each for each in kept if not each.held] if more and wanted else waiting
+    matching = [each for each in open_to_all if each.plan.id.startswith(wanted.lower())]
+    if not open_to_all:
+        raise CommandError("no probe waits to be continued; `slmtui probe MODEL --task TASK` begins one")
+    if not matching or (wanted and len(matching) > 1):
+        known = "\n".join(plan_line(each) for each in open_to_all)
+        which = f"{len(matching)} probes begin" if matching else "no probe begins"
+        raise CommandError(f"{which} with {wanted}; there are:\n{known}")
+    if not wanted and len(waiting) > 1:
+        say("Several probes are unfinished; this goes on with the first, `--continue ID` with another:")
+        for each in waiting:
+            say(plan_line(each))
+    return matching[0].plan
+
+
+async def _tell_outlook(services: Services, plan: ProbePlan, *, as_json: bool) -> int:
+    seen = await probes.outlook(services, plan)
+    if as_json:
+        return print_json(outlook_document(plan, seen))
+    for line in outlook_lines(plan, seen):
+        show(line)
+    return DONE
+
+
+def _problem(options: argparse.Namespace) -> str | None:
+    if options.resume is None and not options.models:
+        return "name at least one model, or go on with an interrupted probe: --continue"
+    if options.resume is None and not options.tasks:
+        return "name at least one task: --task sentiment (`slmtui tasks` lists them), or --task my.jsonl"
+    return None
