@@ -13,6 +13,11 @@ RUNNABLE: tuple[Format, ...] = ("GGUF",)
 """Formats that an engine opens on every machine."""
 
 
+def runnable(engines: Iterable[str]) -> tuple[Format, ...]:
+    """The formats that engines of these names open; llama.cpp comes with the program."""
+    return (*RUNNABLE, "MLX") if "MLX" in engines else RUNNABLE
+
+
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """A variant that is here, or a model that is not, with the variant that a download brings unless told otherwise."""
 
@@ -72,18 +77,18 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def offers(
-    cards: Sequence[ModelCard], local: Iterable[LocalModel], runnable: Sequence[Format] = RUNNABLE
+    cards: Sequence[ModelCard], local: Iterable[LocalModel], formats: Sequence[Format] = RUNNABLE
 ) -> tuple[Offer, ...]:
     """Every variant that is here, then, in the order of the catalog, every model of which no variant is here."""
     here = [Offer(card=model.card, variant=model.variant, local=model) for model in local]
     known = {offer.card.id for offer in here if offer.card}
-    rest = [Offer(card=card, variant=first_choice(card, runnable)) for card in cards if card.id not in known]
+    rest = [Offer(card=card, variant=first_choice(card, formats)) for card in cards if card.id not in known]
     return (*here, *rest)
 
 
-def first_choice(card: ModelCard, runnable: Sequence[Format] = RUNNABLE) -> Variant | None:
+def first_choice(card: ModelCard, formats: Sequence[Format] = RUNNABLE) -> Variant | None:
     """The variant to take unless told otherwise: the card's own choice, where it can run here."""
     wanted = card.default_variant
-    if wanted is None or wanted.format in runnable:
+    if wanted is None or wanted.format in formats:
         return wanted
-    return next((variant for variant in card.variants if variant.format in runnable), wanted)
+    return next((variant for variant in card.variants if variant.format in formats), wanted)

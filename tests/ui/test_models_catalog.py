@@ -149,7 +149,7 @@ async def test_the_card_shows_every_variant_and_fact_with_its_source(size: tuple
         variants = app.screen.query_one(VariantTable)
         assert set(variants.keys) == {"Q4_K_M", "Q5_K_M", "4bit"}
         assert variants.figure("4bit", "format").text == "MLX"
-        assert variants.figure("Q4_K_M", "place").text == "↓ Qwen/Qwen2-0.5B-Instruct-GGUF"
+        assert variants.figure("Q4_K_M", "place").text == "Qwen/Qwen2-0.5B-Instruct-GGUF"
         text = [
             line.rstrip() for each in app.screen.query(Static).results() for line in str(each.render()).splitlines()
         ]

@@ -19,13 +19,15 @@ from slmtui.lab.loading import RESERVE_BYTES
 from slmtui.lab.services import Services
 from slmtui.sources.config import load_config
 from slmtui.ui.app import SlmtuiApp
+from slmtui.ui.screens.add import AddSheet
 from slmtui.ui.screens.card import CardScreen
 from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.widgets.finder import Finder
-from slmtui.ui.widgets.model_detail import ModelDetail, detail_lines, fitting, memory_bar
+from slmtui.ui.widgets.model_detail import ModelDetail, detail_lines, fitting
+from slmtui.ui.widgets.model_memory import memory_bar, planned
 from slmtui.ui.widgets.model_row import ModelRow
 from slmtui.ui.widgets.model_table import ModelTable
-from slmtui.ui.widgets.pick import AddFileSheet, complete_path
+from slmtui.ui.widgets.pick import complete_path
 from slmtui.ui.widgets.strip import Live
 from slmtui.ui.widgets.variant_table import VariantTable
 from tests.ui.steps import copy_of_pocket, notices, running, seed, shown, until
@@ -273,29 +275,29 @@ async def test_a_file_of_ones_own_is_added_by_its_path(tmp_path: Path) -> None:
     path = copy_of_pocket(tmp_path, "my [bold]model.gguf")
     async with running() as (app, pilot):
         await pilot.press("a")
-        await until(pilot, lambda: isinstance(app.screen, AddFileSheet))
+        await until(pilot, lambda: isinstance(app.screen, AddSheet))
         app.screen.query_one(Input).value = str(path)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
         table = table_of(app)
-        assert table.highlighted == str(path)
+        await until(pilot, lambda: table.highlighted == str(path))
         assert table.figure(str(path), "name").text == "my [bold]model"
         await until(pilot, lambda: table.figure(str(path), "variant").text == "Q4_K_M")
         config = app.services.paths.config_file
     assert str(path) in load_config(config).folders
-    async with running() as (app, _):
-        assert str(path) in table_of(app), "it is listed in the next run too"
+    async with running() as (app, pilot):
+        table = table_of(app)
+        await until(pilot, lambda: str(path) in table)  # in the next run too
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda folder: folder / "missing.gguf", "there is no file"),
-        (lambda folder: folder, "is a folder"),
         (lambda folder: _written(folder / "text.gguf", b"hello"), "GGUF"),
         (lambda folder: _truncated(folder / "short.gguf"), "short.gguf"),
     ],
-    ids=["missing", "folder", "not a gguf", "truncated"],
+    ids=["missing", "not a gguf", "truncated"],
 )
 async def test_a_file_that_can_t_be_added_is_told_and_the_sheet_stays(
     tmp_path: Path, make: Callable[[Path], Path], said: str
@@ -304,7 +306,7 @@ async def test_a_file_that_can_t_be_added_is_told_and_the_sheet_stays(
     async with running() as (app, pilot):
         before = table_of(app).keys
         await pilot.press("a")
-        await until(pilot, lambda: isinstance(app.screen, AddFileSheet))
+        await until(pilot, lambda: isinstance(app.screen, AddSheet))
         app.screen.query_one(Input).value = str(path)
         await pilot.press("enter")
         await until(pilot, lambda: said in shown(app, ".outcome") and "✗" in shown(app, ".outcome"))
@@ -389,8 +391,8 @@ def test_detail_lines_never_exceed_their_width() -> None:
 def test_a_part_of_the_memory_that_is_there_is_seen() -> None:
     inspected = row().inspected
     assert inspected is not None
-    assert memory_bar(inspected.planned, 20).plain == "█" * 19 + "▓"
-    assert memory_bar((), 20).plain == ""
+    assert memory_bar(planned(inspected.planned), 20).plain == "█" * 19 + "▓"
+    assert memory_bar({}, 20).plain == ""
 
 
 def test_foreign_names_are_no_markup() -> None:

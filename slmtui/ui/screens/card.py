@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -14,11 +16,14 @@ from textual.widgets import Static
 
 from slmtui.core.catalog import ModelCard
 from slmtui.core.text import NOT_MEASURED, count, memory, one_line, rate, shorten
-from slmtui.ui.widgets.model_detail import DEMO, memory_bar, memory_legend
+from slmtui.ui.widgets.fit_table import FitTable
+from slmtui.ui.widgets.model_detail import DEMO, fitting
+from slmtui.ui.widgets.model_memory import expected, memory_bar, memory_legend, planned
 from slmtui.ui.widgets.model_row import ModelRow
+from slmtui.ui.widgets.model_speed import error_words, range_words
 from slmtui.ui.widgets.variant_table import VariantTable
 
-_LABEL = 18
+_LABEL = 20
 _SOURCE = 16
 _WIDTH = 104
 _HEADER = "file header"
@@ -33,44 +38,79 @@ Fact = tuple[str, str | None, str]
 """Label, value (None where it is not known), source."""
 
 
-class CardScreen(ModalScreen[None]):
-    """Everything known about one model; closes with esc or enter."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked for on the card."""
+
+    action: Literal["download", "delete"]
+    row: ModelRow
+    """The variant."""
+
+
+class CardScreen(ModalScreen[Wish | None]):
+    """Everything known about one model; closes with esc or enter, or with a wish about one of its variants."""
 
     DEFAULT_CSS = """
     CardScreen {
         align: center middle;
         & > .sheet { width: 104; max-height: 94%; padding: 1 1 0 2; }
         & VerticalScroll { height: auto; scrollbar-size-vertical: 1; padding-right: 1; }
-        & Static { margin-bottom: 1; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,q", "dismiss(None)", "Close"),
+        Binding("d", "wish('download')", "Download"),
+        Binding("delete", "wish('delete')", "Delete"),
+    ]
 
-    def __init__(self, row: ModelRow, family: tuple[ModelRow, ...]) -> None:
-        """`family` are the rows of the model's variants, the one that the card is opened for among them."""
+    def __init__(self, row: ModelRow, variants: tuple[ModelRow, ...]) -> None:
+        """`variants` are rows of all of the model's variants, `row` the one that the card is opened for."""
         super().__init__()
         self._row = row
-        self._family = family
+        self._rows = {each.variant or each.key: each for each in variants}
 
     def compose(self) -> ComposeResult:
-        """Variants, description, facts."""
+        """Variants, then what is known about the highlighted one."""
         with Vertical(classes="sheet") as sheet:
             sheet.border_title = one_line(self._row.name)
-            sheet.border_subtitle = "↑ ↓ variants · tab, then ↑ ↓ scrolls · esc closes"
+            keys = "d downloads · del deletes · tab, then ↑ ↓ scrolls · esc closes"
+            sheet.border_subtitle = f"↑ ↓ variants · {keys}" if self.app.size.width >= 100 else keys
             yield VariantTable()
             with VerticalScroll():
-                for content in card_parts(self._row, min(_WIDTH, self.app.size.width) - 8):
-                    yield Static(content)
+                yield Static(markup=False, id="facts")
 
     def on_mount(self) -> None:
-        """Fill the table; the row that the card was opened for is highlighted."""
+        """Fill it; the variant that the card was opened for is highlighted."""
         table = self.query_one(VariantTable)
-        table.show(self._row.offer.card, self._family)
         label = self._row.variant or self._row.key
-        if label in table:
-            table.highlight(label)
+        if any(row.offer.variant or row.model for row in self._rows.values()):
+            table.show(self._rows.values())
+            if label in table:
+                table.highlight(label)
         table.display = bool(len(table))
         (table if len(table) else self.query_one(VerticalScroll)).focus()
+        self._tell(self._row)
+
+    @on(FitTable.Highlighted)
+    def _chosen(self, event: FitTable.Highlighted) -> None:
+        if event.row is not None:
+            self._tell(self._rows[event.row])
+
+    def _tell(self, row: ModelRow) -> None:
+        parts = card_parts(row, min(_WIDTH, self.app.size.width) - 8)
+        self.query_one("#facts", Static).update(Content("\n\n").join(parts))
+
+    def action_wish(self, action: Literal["download", "delete"]) -> None:
+        """Close, and ask for something about the highlighted variant where that is possible."""
+        row = self._rows.get(self.query_one(VariantTable).highlighted or "")
+        if row is None or not (row.offer.variant or row.model):
+            self.notify("No file of it is known that an engine here can open.", markup=False)
+        elif action == "download" and row.model is not None:
+            self.notify("This variant is here already.", markup=False)
+        elif action == "delete" and row.model is None:
+            self.notify("This variant is not on this machine.", markup=False)
+        else:
+            self.dismiss(Wish(action, row))
 
 
 def card_parts(row: ModelRow, width: int) -> Iterator[Content]:
@@ -87,12 +127,10 @@ def card_parts(row: ModelRow, width: int) -> Iterator[Content]:
         )
     if row.failed is not None:
         yield Content.styled(f"✗ {one_line(row.failed.message)}", "$text-error")
-    if row.inspected and row.inspected.planned:
-        planned = row.inspected.planned
-        yield Content("\n").join(
-            [_heading("Memory"), memory_bar(planned, min(72, width)), memory_legend(planned, width)]
-        )
+    if memory_part := _memory(row, width):
+        yield memory_part
     for heading, facts in (
+        ("Speed", speed_facts(row)),
         ("Model", _model_facts(row)),
         ("Architecture", _architecture_facts(row)),
         ("Training", _training_facts(card)),
@@ -102,6 +140,47 @@ def card_parts(row: ModelRow, width: int) -> Iterator[Content]:
     ):
         if facts:
             yield Content("\n").join([_heading(heading), *(_fact(fact, width) for fact in facts)])
+    if row.outlook is not None:
+        basis = [Content.styled(f"· {one_line(sentence)}", "$text-muted") for sentence in row.outlook.basis]
+        yield Content("\n").join([_heading("What the estimates rest on"), *basis])
+
+
+def _memory(row: ModelRow, width: int) -> Content | None:
+    """Bar and legend of the memory, and the figures behind them."""
+    exact = row.inspected.planned if row.inspected else ()
+    if not exact and row.outlook is None:
+        return None
+    kinds = planned(exact) if exact else expected(row.outlook) if row.outlook else {}
+    outlook, fit = row.outlook, row.fit
+    context = row.facts.context if exact else outlook.setup.context if outlook else None
+    facts: list[Fact] = [
+        ("must be free", memory(row.needed_bytes), "dry run" if exact else "estimate"),
+        ("with a context of", f"{context:,} tokens" if context else None, "dry run" if exact else "estimate"),
+        ("fits", f"{fit.words}; {memory(fit.available_bytes)} are free" if fit else None, "now"),
+        ("the system charges", memory(outlook.process_bytes) if outlook else None, "estimate"),
+        ("largest context", _context(outlook.largest_context) if outlook else None, "estimate"),
+    ]
+    legend = fitting(memory_legend(kinds), "   ", width)
+    lines = [_heading("Memory"), memory_bar(kinds, min(72, width)), legend, *(_fact(fact, width) for fact in facts)]
+    return Content("\n").join(lines)
+
+
+def speed_facts(row: ModelRow) -> list[Fact]:
+    """What was measured here, what is expected, and how far the two are apart."""
+    outlook = row.outlook
+    facts: list[Fact] = []
+    for name, measured, guess in (
+        ("prefill", row.prefill_tps, outlook.prefill_tps if outlook else None),
+        ("decode", row.decode_tps, outlook.decode_tps if outlook else None),
+    ):
+        words = f"{rate(guess.likely)} tok/s, most likely {range_words(guess)}" if guess else None
+        if measured is None:
+            facts.append((name, words, "estimate"))
+            continue
+        facts.append((name, f"{rate(measured)} tok/s", "measured here"))
+        error = f", measured {error_words(measured, guess.likely)}" if guess else ""
+        facts.append(("", f"{words or NOT_MEASURED}{error}", "estimate"))
+    return facts
 
 
 def _model_facts(row: ModelRow) -> list[Fact]:
@@ -186,10 +265,6 @@ def _engine_facts(row: ModelRow) -> list[Fact]:
         ("engine", facts.engine, "engine"),
         ("device", facts.device, "engine"),
         ("threads", _exact(facts.threads), "engine"),
-        ("context", count(facts.context) if facts.context else None, "dry run"),
-        ("memory", memory(row.needed_bytes), "dry run"),
-        ("prefill", _speed(row.prefill_tps), "measured here"),
-        ("decode", _speed(row.decode_tps), "measured here"),
     ]
 
 
@@ -241,8 +316,8 @@ def _joined(*words: str | None) -> str | None:
     return ", ".join(filter(None, words)) or None
 
 
-def _speed(tps: float | None) -> str | None:
-    return None if tps is None else f"{rate(tps)} tok/s"
+def _context(tokens: int | None) -> str | None:
+    return None if tokens is None else f"{tokens:,} tokens" if tokens else "none fits"
 
 
 def _bits(row: ModelRow) -> str | None:

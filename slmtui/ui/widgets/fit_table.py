@@ -71,7 +71,7 @@ class FitTable(ScrollView, can_focus=True, inherit_bindings=False):
         height: 1fr;
         max-height: 100%;
         overflow-x: hidden;
-        scrollbar-size-vertical: 1;
+        scrollbar-size: 0 1;
         scrollbar-gutter: stable;
 
         & > .fit-table--header { color: $text-muted; }

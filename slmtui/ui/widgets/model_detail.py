@@ -10,20 +10,14 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from slmtui.core.catalog import Architecture, ModelCard, Training
-from slmtui.core.events import MemoryPart, total_bytes
 from slmtui.core.text import count, memory, one_line, rate, shorten
+from slmtui.ui.widgets.model_memory import expected, memory_bar, memory_legend, planned
 from slmtui.ui.widgets.model_row import ModelRow, size_words
+from slmtui.ui.widgets.model_speed import range_words
 
 DEMO = "Demo model: shows how slmtui works; it is not good for real work."
 DEMO_SHORT = "Demo model: not for real work."
-_LABEL = 8
-_PARTS = (
-    ("weights", "█", "$primary"),
-    ("KV cache", "▓", "$accent"),
-    ("recurrent state", "▓", "$accent"),
-    ("compute", "▒", "$secondary"),
-    ("output", "░", "$foreground"),
-)
+_LABEL = 9
 
 
 class ModelDetail(Static):
@@ -59,17 +53,20 @@ class ModelDetail(Static):
 
 def detail_lines(row: ModelRow, width: int, marked: int = 0) -> list[Content]:
     """The lines of the detail pane, for `width` cells."""
-    lines = [_headline(row)]
+    lines, room = [_headline(row)], width - _LABEL
     if row.failed is not None:
         lines += [Content.styled(f"✗ {one_line(row.failed.message)}", "$error")]
     elif row.pending:
         lines += [Content.styled("Reading the file's header and planning its memory …", "$text-muted")]
     else:
-        lines += [_labelled("shape", fitting(architecture(row.shape), " · ", width - _LABEL))]
-        lines += memory_lines(row, width - _LABEL) if row.model else _about(row, width - _LABEL)
-        lines += [_labelled("speed", fitting(speed_words(row), "   ", width - _LABEL))]
+        lines += [_labelled("shape", fitting(architecture(row.shape), " · ", room))]
+        if row.download is not None:
+            lines += [_labelled("download", row.download.line(room))]
+        lines += memory_lines(row, room)
+        lines += _about(row, room) if row.model is None and row.download is None else []
+        lines += [_labelled("speed", fitting(speed_words(row), "   ", room))]
     if row.failed is None:
-        steps = fitting(next_steps(row, marked), " · ", width - _LABEL)
+        steps = fitting(next_steps(row, marked), " · ", room)
         lines += [_labelled("next", Content.styled(steps.plain, "$text-muted"))]
     if row.offer.demo:
         lines += [Content.styled(f"▲ {DEMO if len(DEMO) + 2 <= width else DEMO_SHORT}", "$warning")]
@@ -78,8 +75,12 @@ def detail_lines(row: ModelRow, width: int, marked: int = 0) -> list[Content]:
 
 def next_steps(row: ModelRow, marked: int) -> list[str | Content]:
     """What to press on this row, with so many models marked."""
+    if row.download is not None:
+        again = {"running": "x pauses it", "paused": "d goes on with it", "failed": "d tries again"}[row.download.phase]
+        return [again] if row.download.phase == "running" else [again, "x gives it up"]
     if row.model is None:
-        return ["enter shows its card"]
+        card = "enter shows its card"
+        return ["d downloads it", card] if row.offer.variant else [card]
     if not marked:
         return ["space marks it", "c chats with it", "b measures it"]
     if marked == 1:
@@ -103,53 +104,47 @@ def architecture(shape: Architecture) -> list[str | Content]:
 
 
 def memory_lines(row: ModelRow, width: int) -> list[Content]:
-    """The planned memory in words, as a bar of up to `width` cells, and what its parts are."""
-    planned = row.inspected.planned if row.inspected else ()
-    if not planned:
+    """The planned or expected memory in words, as a bar of up to `width` cells, and what its parts are."""
+    if row.inspected and row.inspected.planned:
+        kinds, context = planned(row.inspected.planned), row.facts.context
+    elif row.outlook is not None:
+        kinds, context = expected(row.outlook), row.outlook.setup.context
+    elif row.model is not None:
         return [_labelled("memory", Content.styled("the engine could not plan it", "$text-muted"))]
-    context, fit = row.facts.context, row.fit
-    words: list[str | Content] = [Content.styled(memory(total_bytes(planned)), "bold")]
+    else:
+        return []
+    about = "" if row.planned_bytes is not None else "~"
+    words: list[str | Content] = [Content.styled(f"{about}{memory(row.needed_bytes)}", "bold")]
     if context:
         words.append(Content.styled(f"at {context:,} tokens of context", "$text-muted"))
-    if fit:
+    if fit := row.fit:
         words.append(Content.styled(f"{memory(fit.available_bytes)} free · {fit.words}", "$text-muted"))
     return [
         _labelled("memory", fitting(words, "  ", width)),
-        _labelled("", memory_bar(planned, min(width, 80))),
-        _labelled("", memory_legend(planned, width)),
+        _labelled("", memory_bar(kinds, min(width, 80))),
+        _labelled("", fitting(memory_legend(kinds), "   ", width)),
     ]
-
-
-def memory_bar(planned: tuple[MemoryPart, ...], width: int) -> Content:
-    """The parts of the planned memory as a bar of `width` cells; a part that is there gets at least one."""
-    total = total_bytes(planned)
-    shares = [(glyph, style, _of(planned, kind)) for kind, glyph, style in _PARTS]
-    shares = [share for share in shares if share[2]]
-    if not total or width < len(shares):
-        return Content("")
-    cells = [max(1, round(part / total * width)) for _, _, part in shares]
-    cells[cells.index(max(cells))] += width - sum(cells)
-    return Content.assemble(*((glyph * n, style) for (glyph, style, _), n in zip(shares, cells, strict=True)))
-
-
-def memory_legend(planned: tuple[MemoryPart, ...], width: int) -> Content:
-    """Sign, name and size of each part, as many as fit."""
-    spans: list[str | Content] = []
-    for kind, glyph, style in _PARTS:
-        if part := _of(planned, kind):
-            spans.append(Content.assemble((f"{glyph} ", style), (f"{kind} ", "$text-muted"), memory(part)))
-    return fitting(spans, "   ", width)
 
 
 def speed_words(row: ModelRow) -> list[str | Content]:
-    """The measured speeds, or that there are none."""
-    if row.prefill_tps is None and row.decode_tps is None:
-        return [Content.styled("not measured on this machine yet", "$text-muted")]
-    speeds = (("prefill", row.prefill_tps), ("decode", row.decode_tps))
-    return [
-        *(Content.assemble((f"{name} ", "$text-muted"), rate(tps), (" tok/s", "$text-muted")) for name, tps in speeds),
-        Content.styled("measured here", "$text-muted"),
-    ]
+    """Measured speeds with what was expected beside them, or what is expected, or why there is nothing."""
+    outlook = row.outlook
+    words: list[str | Content] = []
+    for name, tps, guess in (
+        ("prefill", row.prefill_tps, outlook.prefill_tps if outlook else None),
+        ("decode", row.decode_tps, outlook.decode_tps if outlook else None),
+    ):
+        if tps is not None:
+            beside = f", expected {range_words(guess)}" if guess else ""
+            words.append(Content.assemble((f"{name} ", "$text-muted"), rate(tps), (f" tok/s{beside}", "$text-muted")))
+        elif guess is not None:
+            words.append(Content.styled(f"{name} {range_words(guess)} tok/s", "$text-muted"))
+    if not words:
+        if outlook is None:
+            return [Content.styled("not measured here yet", "$text-muted")]
+        return [Content.styled(word, "$text-muted") for word in ("not known yet", "e measures this machine once")]
+    measured = row.prefill_tps is not None or row.decode_tps is not None
+    return [*words, Content.styled("measured here" if measured else "expected here", "$text-muted")]
 
 
 def fitting(words: Sequence[str | Content], between: str, width: int) -> Content:
@@ -173,15 +168,16 @@ def _headline(row: ModelRow) -> Content:
 
 
 def _about(row: ModelRow, width: int) -> list[Content]:
-    """What the catalog says about a model that is not here."""
+    """What the catalog says about a model that is not here; the less, the more is expected of it."""
     card = row.offer.card
     if card is None:
         return []
-    lines = [_labelled("about", Content(shorten(one_line(card.description), width)))] if card.description else []
-    if trained := training(card.training):
-        lines += [_labelled("trained", fitting(trained, " · ", width))]
-    lines += [_labelled("offers", fitting(variants(card), " · ", width))]
-    return lines
+    offers = [_labelled("offers", fitting(variants(card), " · ", width))]
+    if row.outlook is not None:
+        return offers
+    about = [_labelled("about", Content(shorten(one_line(card.description), width)))] if card.description else []
+    trained = [_labelled("trained", fitting(words, " · ", width))] if (words := training(card.training)) else []
+    return [*about, *trained, *offers]
 
 
 def training(known: Training | None) -> list[str | Content]:
@@ -216,7 +212,3 @@ def _heads(shape: Architecture) -> str | None:
 
 def _labelled(label: str, content: Content) -> Content:
     return Content.assemble((label.ljust(_LABEL), "$text-muted"), content)
-
-
-def _of(planned: tuple[MemoryPart, ...], kind: str) -> int:
-    return sum(part.bytes for part in planned if part.kind == kind)

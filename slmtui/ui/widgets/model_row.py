@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,7 +14,14 @@ from slmtui.core.fit import Fit, fit
 from slmtui.core.offers import Offer
 from slmtui.core.text import NOT_MEASURED, clean, count, memory, one_line, rate, size
 from slmtui.core.wanted import Traits
+from slmtui.lab.loading import RESERVE_BYTES
+from slmtui.ui.widgets.model_download import Download
+from slmtui.ui.widgets.model_speed import likely_words, range_words
 from slmtui.ui.widgets.table_columns import Figure, Tone
+
+if TYPE_CHECKING:
+    from slmtui.core.estimate import Range
+    from slmtui.core.outlook import Outlook
 
 PENDING = "…"
 """Shown for what is being found out."""
@@ -30,12 +38,17 @@ class ModelRow:
     inspected: Inspected | None = None
     failed: Failed | None = None
     """Why the file could not be read, where it could not."""
-    available_bytes: int | None = None
-    """Free memory of the machine."""
+    outlook: Outlook | None = None
+    """What to expect of it here; None where too little is known of it, or nothing yet."""
+    free_bytes: int | None = None
+    """Main memory that is free now."""
     prefill_tps: float | None = None
     """Median of the latest benchmark on this machine."""
     decode_tps: float | None = None
     marked: bool = False
+    opens: bool = True
+    """Whether an engine on this machine opens its format."""
+    download: Download | None = None
 
     @property
     def key(self) -> str:
@@ -77,7 +90,9 @@ class ModelRow:
     @property
     def variant(self) -> str | None:
         """The quantization: the catalog's label, else the file header's."""
-        return self.offer.variant.quantization if self.offer.variant else self.facts.quantization
+        if self.download is not None:
+            return self.download.label
+        return (self.offer.variant.quantization if self.offer.variant else None) or self.facts.quantization
 
     @property
     def parameters(self) -> int | None:
@@ -90,14 +105,27 @@ class ModelRow:
         return (self.offer.card.licence if self.offer.card else None) or self.facts.licence
 
     @property
-    def needed_bytes(self) -> int | None:
+    def planned_bytes(self) -> int | None:
         """The exact dry run's sum; None before there is one."""
         return total_bytes(self.inspected.planned) if self.inspected and self.inspected.planned else None
 
     @property
+    def needed_bytes(self) -> int | None:
+        """What must be free: planned exactly, else as expected."""
+        if self.planned_bytes is not None:
+            return self.planned_bytes
+        return self.outlook.needed_bytes + self.outlook.gpu_bytes if self.outlook else None
+
+    @property
     def fit(self) -> Fit | None:
         """Whether it goes into the free memory."""
-        return fit(self.needed_bytes, self.available_bytes)
+        if self.planned_bytes is not None:
+            free = None if self.free_bytes is None else max(0, self.free_bytes - RESERVE_BYTES)
+            return fit(self.planned_bytes, free)
+        if self.outlook is None:
+            return None
+        # Video memory is looked at only when the machine is; main memory every other second.
+        return self.outlook.fit if self.outlook.gpu_bytes else fit(self.outlook.needed_bytes, self.free_bytes)
 
     @property
     def pending(self) -> bool:
@@ -120,25 +148,35 @@ class ModelRow:
     def figures(self) -> dict[str, Figure]:
         """The cells of its row, made once: every letter of a filter asks for them."""
         missing = PENDING if self.pending else NOT_MEASURED
-        needed, here = self.needed_bytes, self.model is not None
+        here, name = self.model is not None, f"{self.name} · demo" if self.offer.demo else self.name
         return {
             "mark": Figure(_mark(self), self.order, "accent" if self.marked else "muted"),
-            "name": Figure(
-                f"{self.name} · demo" if self.offer.demo else self.name, self.name, "strong" if here else ""
-            ),
+            "name": Figure(name, self.name, "strong" if here else ""),
             "params": Figure(count(self.parameters) if self.parameters else missing, self.parameters),
             "variant": Figure(clean(self.variant) if self.variant else missing, self.variant, "" if here else "muted"),
             "size": self._size(),
-            "memory": Figure(memory(needed) if needed is not None else missing, needed, _dim(needed)),
+            "memory": self._memory(missing),
             "fits": self._fits(),
-            "prefill": Figure(rate(self.prefill_tps), self.prefill_tps, _dim(self.prefill_tps)),
-            "decode": Figure(rate(self.decode_tps), self.decode_tps, _dim(self.decode_tps)),
+            "prefill": _speed(self.prefill_tps, self.outlook.prefill_tps if self.outlook else None),
+            "decode": _speed(self.decode_tps, self.outlook.decode_tps if self.outlook else None),
             "licence": self._licence(missing),
         }
+
+    def _memory(self, missing: str) -> Figure:
+        """What it needs; a tilde says that it is an estimate."""
+        needed = self.needed_bytes
+        if self.download is not None and self.download.pace:
+            return Figure(self.download.pace, needed, "accent")
+        if needed is None:
+            return Figure(missing, tone="muted")
+        exact = self.planned_bytes is not None
+        return Figure(memory(needed) if exact else f"~{memory(needed)}", needed, "" if exact else "muted")
 
     def _size(self) -> Figure:
         """The file's size; an arrow says that it has to be downloaded first, a tilde that the size is rounded."""
         value, variant = self.offer.size_bytes, self.offer.variant
+        if self.download is not None:
+            return Figure(self.download.short, value, "bad" if self.download.phase == "failed" else "accent")
         if self.model is not None:
             return Figure(size(value), value)
         if variant is None:
@@ -146,6 +184,11 @@ class ModelRow:
         return Figure(f"↓ {size_words(variant)}", value, "muted")
 
     def _fits(self) -> Figure:
+        if self.download is not None:
+            tone: Tone = "bad" if self.download.phase == "failed" else "accent"
+            return Figure(self.download.words, 5.0, tone, short=self.download.brief)
+        if not self.opens:
+            return Figure("needs MLX", 6.0, "muted", short="MLX")
         if self.failed is not None:
             return Figure("✗ can't be opened", 4.0, "bad", short="✗ can't")
         verdict = self.fit
@@ -171,5 +214,8 @@ def _mark(row: ModelRow) -> str:
     return "●" if row.marked else "·" if row.model is not None else ""
 
 
-def _dim(value: float | None) -> Tone:
-    return "muted" if value is None else ""
+def _speed(measured: float | None, expected: Range | None) -> Figure:
+    """What was measured, else, in grey, what is expected."""
+    if measured is not None or expected is None:
+        return Figure(rate(measured), measured, "" if measured is not None else "muted")
+    return Figure(range_words(expected), expected.likely, "muted", short=likely_words(expected))

@@ -1,4 +1,4 @@
-"""Small sheets that ask for one thing: a file to add or import, a name, yes or no, where to export to."""
+"""Small sheets that ask for one thing: a file to import, a name, yes or no, where to export to."""
 
 from __future__ import annotations
 
@@ -16,15 +16,11 @@ from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Button, Input, Label, Static
 
-from slmtui.core.catalog import LocalModel
-from slmtui.core.events import Failed
 from slmtui.core.measurement import Session
 from slmtui.core.text import one_line
 from slmtui.lab.export import FORMATS, ExportError
 from slmtui.lab.importing import ImportFailedError, ImportOutcome, import_file
 from slmtui.lab.services import Services
-from slmtui.sources.config import ConfigError
-from slmtui.sources.library import UnknownModelError
 from slmtui.sources.store import StoreError
 from slmtui.ui.widgets.choice import Choice
 
@@ -45,7 +41,7 @@ _SHEET_CSS = """
 class Outcome(Message):
     """What came of it, for the sheet that asked."""
 
-    def __init__(self, text: str, *, result: LocalModel | Path | ImportOutcome | None = None) -> None:
+    def __init__(self, text: str, *, result: Path | ImportOutcome | None = None) -> None:
         super().__init__()
         self.text = text
         self.result = result
@@ -81,53 +77,6 @@ def complete_path(typed: str, suffixes: tuple[str, ...]) -> str | None:
         return None
     # Not through Path, which would change `./` and the number of separators that the person typed.
     return typed.removesuffix(begun) + fits[0] if fits else None
-
-
-class AddFileSheet(ModalScreen[LocalModel | None]):
-    """Asks for a .gguf file, tries to read it, and remembers it; the result is None when the person gave up."""
-
-    DEFAULT_CSS = _SHEET_CSS.replace("{name}", "AddFileSheet")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
-
-    def __init__(self, services: Services) -> None:
-        super().__init__()
-        self.services = services
-
-    def compose(self) -> ComposeResult:
-        """One field, and what is wrong with what is in it."""
-        with Vertical(classes="sheet") as sheet:
-            sheet.border_title = "Add a model file"
-            sheet.border_subtitle = "→ completes · enter adds · esc cancels"
-            yield Static("A .gguf file on this machine; it stays where it is.", classes="hint")
-            with Horizontal(classes="row"):
-                yield Label("file")
-                yield Input(placeholder="~/models/name.gguf", suggester=PathSuggester(".gguf"), compact=True)
-            yield Static(markup=False, classes="outcome")
-
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        if event.value.strip():
-            _tell(self, Content.styled("Reading its header …", "$text-muted"))
-            self.add(event.value.strip())
-
-    @work(exclusive=True, group="add")
-    async def add(self, typed: str) -> None:
-        """Find the file, read its header, remember it."""
-        try:
-            model = self.services.find(typed)
-            if isinstance(result := await self.services.inspect(model), Failed):
-                self.post_message(Outcome(result.message))
-                return
-            self.post_message(Outcome("", result=await self.services.add_file(model.path)))
-        except (UnknownModelError, ConfigError) as error:
-            self.post_message(Outcome(str(error)))
-
-    @on(Outcome)
-    def _ended(self, outcome: Outcome) -> None:
-        if isinstance(outcome.result, LocalModel):
-            self.dismiss(outcome.result)
-        else:
-            _tell(self, _bad(outcome.text))
 
 
 class ImportSheet(ModalScreen[ImportOutcome | None]):
@@ -309,7 +258,7 @@ class ConfirmSheet(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-def _tell(sheet: AddFileSheet | ImportSheet | ExportSheet, words: Content) -> None:
+def _tell(sheet: ImportSheet | ExportSheet, words: Content) -> None:
     sheet.query_one(".outcome", Static).update(words)
 
 

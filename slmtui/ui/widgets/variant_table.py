@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slmtui.core.catalog import ModelCard, Variant
-from slmtui.core.text import NOT_MEASURED, one_line, size
+from slmtui.core.text import NOT_MEASURED, one_line
 from slmtui.ui.widgets.fit_table import Figure, FitTable, TableColumn
-from slmtui.ui.widgets.model_row import ModelRow, size_words
+from slmtui.ui.widgets.model_row import ModelRow
 
 _COLUMNS = (
     TableColumn("variant", "variant", 8, room=12),
     TableColumn("format", "format", 6, rank=3),
-    TableColumn("size", "file", 9, right=True),
-    TableColumn("place", "where", 12, rank=1, room=46),
-    TableColumn("memory", "memory", 8, rank=1, right=True),
-    TableColumn("fits", "fits", 7, room=22),
-    TableColumn("prefill", "prefill", 7, rank=2, right=True, unit="tok/s"),
-    TableColumn("decode", "decode", 7, right=True, unit="tok/s"),
+    TableColumn("size", "file", 10, right=True),
+    TableColumn("place", "where", 10, rank=2, room=46),
+    TableColumn("memory", "memory", 9, rank=1, right=True),
+    TableColumn("fits", "fits", 9, room=22),
+    TableColumn("prefill", "prefill", 9, rank=4, right=True, unit="tok/s"),
+    TableColumn("decode", "decode", 9, right=True, unit="tok/s"),
 )
-_FROM_ROW = ("memory", "fits", "prefill", "decode")
 
 
 class VariantTable(FitTable):
@@ -30,26 +28,20 @@ class VariantTable(FitTable):
     def __init__(self) -> None:
         super().__init__(*_COLUMNS, sort="order")
 
-    def show(self, card: ModelCard | None, rows: Iterable[ModelRow]) -> None:
-        """Show what the catalog has, with what is known about those that are here."""
-        here = {row.variant or row.key: row for row in rows if row.model is not None}
-        known = {variant.quantization: variant for variant in (card.variants if card else ())}
-        labels = dict.fromkeys((*known, *here))
-        self.show_only({label: _figures(n, label, known.get(label), here.get(label)) for n, label in enumerate(labels)})
+    def show(self, rows: Iterable[ModelRow]) -> None:
+        """Show these variants of one model and no others."""
+        self.show_only({row.variant or row.key: _figures(order, row) for order, row in enumerate(rows)})
 
 
-def _figures(order: int, label: str, variant: Variant | None, row: ModelRow | None) -> dict[str, Figure]:
+def _figures(order: int, row: ModelRow) -> dict[str, Figure]:
     """The cells of one variant."""
-    value = row.offer.size_bytes if row else variant.hint_bytes if variant else None
-    measured = row.figures if row else {}
+    variant, here = row.offer.variant, row.model is not None
     source = (variant.repository if variant else None) or NOT_MEASURED
+    label = one_line(row.variant or row.name)
     return {
+        **row.figures,
         "order": Figure("", order),
-        "variant": Figure(one_line(label), label, "strong" if row else ""),
-        "format": Figure(variant.format if variant else "GGUF", tone="muted"),
-        "size": Figure(size_words(variant) if variant and not row else size(value), value),
-        "place": Figure("✓ here", 0, "good")
-        if row
-        else Figure(f"↓ {source}", 1, "muted", short=f"↓ {source.partition('/')[0]}"),
-        **{name: measured.get(name, Figure(NOT_MEASURED, tone="muted")) for name in _FROM_ROW},
+        "variant": Figure(label, label, "strong" if here else ""),
+        "format": Figure(row.model.format if row.model else variant.format if variant else NOT_MEASURED, tone="muted"),
+        "place": Figure("✓ here", 0, "good") if here else Figure(source, 1, "muted", short=source.partition("/")[0]),
     }
