@@ -30,8 +30,8 @@ PartKind = Literal[
     "worker",
     "GPU context",
 ]
-WORKER_BYTES = 44 * MIB
-"""Python, numpy and llama.cpp's libraries without a model: PSS on Linux x86-64 with Python 3.11, 40 to 46 MiB."""
+WORKER_BYTES = 41 * MIB
+"""Python, numpy and llama.cpp's libraries without a model: PSS on Linux x86-64 with Python 3.11, 40 to 43 MiB."""
 TOKEN_BYTES = {True: 310, False: 170}
 """Of main memory for each token of a vocabulary, with merges and without: llama.cpp keeps its text three times, its
 score, a hash entry, and with merges a tree node of two texts. Measured with made-up vocabularies of 32,000 to 150,000

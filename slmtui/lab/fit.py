@@ -57,16 +57,22 @@ async def here(services: Services, *, measure: bool = False) -> Place:
     offloads = engine is not None and engine.offloads
     place = Place(
         name="this machine",
-        host=Host(
-            packing=Packing.of(engine),
-            charges_files=not (machine.system or "").startswith(("macOS", "Windows")),
-            unified=offloads and any(gpu.unified for gpu in machine.gpus),
-        ),
+        host=host_of(machine),
         available_bytes=free.available_bytes,
         gpus=_gpus(machine) if offloads else (),
         rates=Rates.of(top) if top is not None and not offloads else Rates(),
     )
     return await asyncio.to_thread(_corrected, services, machine, place)
+
+
+def host_of(machine: Machine) -> Host:
+    """What the machine has to do with how much memory a model takes."""
+    engine = _engine(machine)
+    return Host(
+        packing=Packing.of(engine),
+        charges_files=not (machine.system or "").startswith(("macOS", "Windows")),
+        unified=engine is not None and engine.offloads and any(gpu.unified for gpu in machine.gpus),
+    )
 
 
 def of_card(
