@@ -5,7 +5,7 @@ python benchmarks/fit.py report [--results FILE]
 
 Models are the bundled ones and ones with random weights in the sizes of real ones, of ten architectures, made once and
 kept. Each case has a worker of its own. For memory the context is filled (of larger files to 2,048 tokens: of what lies
-beyond only the masks, 1 KiB a token, are not touched yet), 512 tokens of it in one prefill, then 16 tokens are decoded; what
+beyond only the masks, 1 KiB a token, are not touched yet), 512 tokens of it in one prefill, then 16 are decoded; what
 counts is the figure of core.events.ProcessMemory that the operating system charges. Two estimates are laid beside it:
 from the file's header, and from facts as a catalog has them, without the file. For speed the machine's ceiling is
 measured first; prefill is of 512 tokens and decode of 64 from an empty context, medians of three after a warm-up.
@@ -154,14 +154,14 @@ async def memory_cases(options: argparse.Namespace, host: Host) -> list[Case]:
 async def memory_case(path: Path, name: str, setup: Setup, host: Host) -> Case:
     """Fill the context and look."""
     load = Load(path=str(path), context=setup.context, type_k=setup.type_k, type_v=setup.type_v, threads=2)
-    filled = setup.context if path.stat().st_size < SMALL_BYTES else min(FILLED, setup.context)
+    fitting = anatomy_of([read_header(path)])
+    filled = setup.context if fitting.weights_bytes < SMALL_BYTES else min(FILLED, setup.context)
     prompt = min(512, filled)
     asked = [
         Measure(prompt_tokens=prompt, generated_tokens=0, depth=filled - prompt),
         Measure(prompt_tokens=0, generated_tokens=16, depth=0),
     ]
     seen = await ask(load, asked)
-    fitting = anatomy_of([read_header(path)])
     bare = anatomy_of_facts(seen.facts)
     return Case(
         what="memory",

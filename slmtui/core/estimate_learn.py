@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from slmtui.core import text
 from slmtui.core.estimate import Anatomy, Range
 from slmtui.core.estimate_card import anatomy_of_facts
 from slmtui.core.estimate_memory import Host, Setup, memory_parts, process_bytes
-from slmtui.core.estimate_speed import Rates, speed
+from slmtui.core.estimate_speed import BANDWIDTH_SHARE, MATRIX_SHARE, Rates, speed
 from slmtui.core.gguf import CACHE_TYPES
 from slmtui.core.outlook import Corrections
 from slmtui.core.results import CellResult
@@ -63,6 +64,31 @@ def observe(result: CellResult, host: Host, rates: Rates, known: Mapping[str, An
         decode_ratio=_ratio(result.decode_tps.median if result.decode_tps and whole else None, said.decode_tps),
         prefill_ratio=_ratio(result.prefill_tps.median if result.prefill_tps and whole else None, said.prefill_tps),
         more_bytes=result.process_bytes - estimated if result.process_bytes else None,
+    )
+
+
+def gpu_rates(results: Iterable[CellResult]) -> Rates:
+    """What models that were wholly on the GPUs came to; nothing is known of a GPU before the first.
+
+    Decode is taken to be a matter of bytes alone, so small models teach little about large ones.
+    """
+    read: list[tuple[str, float]] = []
+    matrices: dict[str, list[tuple[str, float]]] = {}
+    for result in results:
+        facts = result.measurements[-1].facts
+        if (facts.gpu_layers or 0) <= (facts.layers or math.inf) or facts.weight_type is None:
+            continue
+        if facts.decode_read_bytes and result.decode_tps:
+            read.append((result.model, facts.decode_read_bytes * result.decode_tps.median / BANDWIDTH_SHARE.likely))
+        if facts.prefill_flops and result.prefill_tps:
+            rate = facts.prefill_flops * result.prefill_tps.median / MATRIX_SHARE
+            matrices.setdefault(facts.weight_type, []).append((result.model, rate))
+    models = _by_model(read)
+    return Rates(
+        read_bytes_per_s=statistics.median(models.values()) if models else None,
+        matmul={kind: statistics.median(_by_model(rates).values()) for kind, rates in matrices.items()},
+        layer_s=0.0,
+        basis=f"that {text.counted(len(models), 'model')} came to on the GPU",
     )
 
 

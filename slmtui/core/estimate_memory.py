@@ -36,8 +36,8 @@ TOKEN_BYTES = {True: 310, False: 170}
 """Of main memory for each token of a vocabulary, with merges and without: llama.cpp keeps its text three times, its
 score, a hash entry, and with merges a tree node of two texts. Measured with made-up vocabularies of 32,000 to 150,000
 tokens."""
-GPU_CONTEXT_BYTES = 300 * MIB
-"""What a driver takes for a process that uses the GPU; no more than a usual figure."""
+GPU_CONTEXT_BYTES = 616 * MIB
+"""What the driver charges a worker beside llama.cpp's buffers: CUDA's context and cuBLAS, on an H200 with CUDA 13."""
 MICRO_BATCH = 512
 CELLS = 256
 """llama.cpp rounds contexts up to so many tokens."""
@@ -54,7 +54,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     type_k: str = "f16"
     type_v: str = "f16"
     gpu_layers: int = 0
-    """Layers on the GPU, the output counting as one; more than there are means all."""
+    """Layers on the GPU: the output first, which counts as one, then from the last; more than there are means all."""
 
 
 class Packing(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,7 +221,7 @@ def _weight_parts(anatomy: Anatomy, there: int, host: Host) -> list[Part]:
     own if it is repacked or on the GPU, and else the same bytes.
     """
     in_file = packed = copies = on_gpu = 0.0
-    output_there = there > anatomy.layers
+    output_there = there > 0
     here = 1 - _layer_share(anatomy, there)
     for tensor, times in anatomy.groups:
         size = float(tensor.bytes * times)
@@ -262,4 +262,5 @@ def _unmapped_bytes(anatomy: Anatomy, host: Host) -> int:
 
 
 def _layer_share(anatomy: Anatomy, there: int) -> float:
-    return min(there, anatomy.layers) / anatomy.layers if anatomy.layers else 0.0
+    """Share of the layers that are on the GPU when it holds so many, the output first."""
+    return max(0, there - 1) / anatomy.layers if anatomy.layers else 0.0

@@ -56,6 +56,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """By weight type: operations per second with many tokens."""
     threads: int | None = None
     """With how many threads."""
+    layer_s: float = LAYER_S
+    """Of a step for each layer beside its weights."""
     basis: str = ""
     """Where these figures come from, in words: "measured on this machine"."""
 
@@ -142,7 +144,7 @@ def _step_s(anatomy: Anatomy, host: Host, rates: Rates, depth: int) -> tuple[Ran
     f32 = _like("f32", rates.matmul) if rates.matmul else None
     attention_s = _looked_at(anatomy, depth) / (STEP_ATTENTION_SHARE * f32) if f32 else 0.0
     state_s = STATE_TIMES * anatomy.state_bytes / rates.read_bytes_per_s if rates.read_bytes_per_s else 0.0
-    return spread.times(weights_s + attention_s + state_s + LAYER_S * anatomy.layers), why
+    return spread.times(weights_s + attention_s + state_s + rates.layer_s * anatomy.layers), why
 
 
 def _step_rate(tensor: Tensor, total: float, host: Host, rates: Rates) -> float:
@@ -161,7 +163,7 @@ def _token_s(anatomy: Anatomy, setup: Setup, rates: Rates, depth: int) -> tuple[
     part = ATTENTION_SHARE if TYPES_BY_NAME[setup.type_k].block == 1 else QUANTIZED_ATTENTION_SHARE
     seen = depth + min(MICRO_BATCH, setup.context) / 2
     attention_s = _looked_at(anatomy, seen) / (part * _like("f32", rates.matmul))
-    likely = matrices_s + attention_s + LAYER_S / 10 * anatomy.layers
+    likely = matrices_s + attention_s + rates.layer_s / 10 * anatomy.layers
     why = f"Prefill: operations of all matrices, at the matrix rates {rates.basis}."
     return Range(1 / PREFILL_SPREAD.high, 1.0, 1 / PREFILL_SPREAD.low).times(likely), why
 

@@ -18,8 +18,6 @@ from slmtui.core.estimate_memory import (
 from slmtui.core.estimate_speed import Rates, read_bytes, speed, token_flops
 from slmtui.core.fit import Fit, fit
 
-GPU_RESERVE_BYTES = 256 * 1024 * 1024
-"""Of video memory that is left to what draws the screen."""
 LARGEST_CONTEXT = 131_072
 """No larger context is looked for, where a model's own is larger."""
 
@@ -150,7 +148,7 @@ def placed(anatomy: Anatomy, place: Place, setup: Setup) -> Setup:
     if not place.gpus:
         return setup
     known = [bytes_ for bytes_ in free if bytes_ is not None]
-    room = sum(known) - GPU_RESERVE_BYTES * len(known) if known else None
+    room = sum(known) if known else None
     for layers in range(every, 0, -1):
         tried = msgspec.structs.replace(setup, gpu_layers=layers)
         if room is None or needed_bytes(memory_parts(anatomy, tried, place.host), gpu=True) <= room:

@@ -19,7 +19,7 @@ from slmtui.core import outlook as core
 from slmtui.core.catalog import LocalModel, ModelCard, Variant
 from slmtui.core.estimate import Anatomy, anatomy_of
 from slmtui.core.estimate_card import anatomy_of_card
-from slmtui.core.estimate_learn import learn, observe
+from slmtui.core.estimate_learn import gpu_rates, learn, observe
 from slmtui.core.estimate_memory import Host, Packing
 from slmtui.core.estimate_speed import Rates
 from slmtui.core.machine import EngineState, Machine
@@ -194,6 +194,8 @@ def _gpus(machine: Machine) -> tuple[Gpu, ...]:
 def _corrected(services: Services, machine: Machine, place: Place) -> Place:
     """The place with what benchmarks here taught."""
     results = _benchmarks(services, machine)
+    if place.gpus:
+        return msgspec.structs.replace(place, rates=gpu_rates(results))
     known = _anatomies(results)
     observed = [observe(result, place.host, place.rates, known) for result in results]
     corrections = learn(one for one in observed if one is not None)

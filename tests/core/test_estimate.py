@@ -158,8 +158,8 @@ def test_layers_on_a_gpu() -> None:
     assert there.keys() >= {"compute", "GPU context"}
     assert sizes(whole)["weights"] == 1024 * 32_768 // 32 * 34, "the embedding stays here"
     assert "KV cache" not in sizes(whole)
-    half = memory_parts(model, Setup(context=4096, gpu_layers=4), host)
-    assert sizes(half, gpu=True)["weights"] == 4 * LAYER // 32 * 34
+    half = memory_parts(model, Setup(context=4096, gpu_layers=5), host)
+    assert sizes(half, gpu=True)["weights"] == (4 * LAYER + 1024 * 32_768) // 32 * 34, "the output goes first"
     assert sizes(half)["KV cache"] == sizes(half, gpu=True)["KV cache"]
     unified = memory_parts(model, Setup(context=4096, gpu_layers=99), Host(unified=True))
     assert "GPU context" not in sizes(unified, gpu=True)

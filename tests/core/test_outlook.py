@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from slmtui.core.estimate import Anatomy, Range
-from slmtui.core.estimate_learn import MOST_BYTES, Observed, learn, observe
+from slmtui.core.estimate_learn import MOST_BYTES, Observed, gpu_rates, learn, observe
 from slmtui.core.estimate_memory import Host, Setup, memory_parts, process_bytes
 from slmtui.core.estimate_speed import Rates, speed
 from slmtui.core.events import ModelFacts, ProcessMemory, Timing
 from slmtui.core.fit_figures import FiguresError, place_of
 from slmtui.core.measurement import Settings
 from slmtui.core.outlook import Corrections, Gpu, corrected, largest_context, outlook, placed
-from slmtui.core.results import cell_results
+from slmtui.core.results import CellResult, cell_results
 from tests.core.estimates import GIB, MIB, RATES, anatomy, place
 from tests.samples import measurement
 
@@ -67,17 +67,17 @@ def test_as_many_layers_as_the_gpu_holds() -> None:
     assert placed(anatomy(), big, setup).gpu_layers == 9
     assert placed(anatomy(), place(gpus=(Gpu(name="G", free_bytes=None),)), setup).gpu_layers == 9
     counts = []
-    for free in (0, 650 * MIB, 700 * MIB, 8 * GIB):
+    for free in (0, 720 * MIB, 760 * MIB, 8 * GIB):
         room = place(gpus=(Gpu(name="G", free_bytes=free),))
         counts.append(placed(anatomy(), room, setup).gpu_layers)
     assert counts[0] == 0
     assert 0 < counts[1] < counts[2] < counts[3] == 9
-    two = place(gpus=(Gpu(name="G", free_bytes=450 * MIB), Gpu(name="H", free_bytes=450 * MIB)))
+    two = place(gpus=(Gpu(name="G", free_bytes=360 * MIB), Gpu(name="H", free_bytes=360 * MIB)))
     assert placed(anatomy(), two, setup).gpu_layers > 0
 
 
 def test_a_model_partly_on_the_gpu_has_no_speed_yet() -> None:
-    found = outlook(anatomy(), place(gpus=(Gpu(name="G", free_bytes=650 * MIB),)))
+    found = outlook(anatomy(), place(gpus=(Gpu(name="G", free_bytes=720 * MIB),)))
     assert found.decode_tps is None
     assert any("layers (the output is one) on G" in sentence for sentence in found.basis)
     assert any("partly" in sentence for sentence in found.basis)
@@ -148,6 +148,22 @@ def test_an_outlook_on_given_figures_is_wider() -> None:
         assert found.decode_tps is not None
         assert found.prefill_tps is not None
     assert given.decode_tps.high / given.decode_tps.low > here.decode_tps.high / here.decode_tps.low  # type: ignore[union-attr]
+
+
+def test_a_gpu_is_known_by_what_models_came_to_on_it() -> None:
+    on_it = facts(gpu_layers=9, decode_read_bytes=10**9, prefill_flops=2 * 10**9, weight_type="q8_0")
+    assert gpu_rates([]).read_bytes_per_s is None
+    results: list[CellResult] = []
+    for number, whole in enumerate((on_it, on_it, msgspec.structs.replace(on_it, gpu_layers=8))):
+        timing = Timing(prompt_tokens=100, prefill_s=0.01, decode_steps=100 * (number + 1), decode_s=1.0)
+        results += cell_results([measurement(model=f"m{number}", timing=timing, facts=whole)])
+    found = gpu_rates(results)
+    assert found.read_bytes_per_s == pytest.approx(1.5 * 100 * 1e9 / 0.6), "the third was only partly on it"
+    assert found.matmul == {"q8_0": pytest.approx(2e9 * 10_000 / 0.7)}
+    assert "2 models" in found.basis
+    told = outlook(anatomy(), place(gpus=(Gpu(name="G", free_bytes=8 * GIB),), rates=found))
+    assert told.decode_tps is not None
+    assert told.decode_tps.likely == pytest.approx(150e9 / anatomy().weights_bytes, rel=0.01)
 
 
 # -- learning
