@@ -11,13 +11,15 @@ from the file's header, and from facts as a catalog has them, without the file. 
 measured first; prefill is of 512 tokens and decode of 64 from an empty context, medians of three after a warm-up.
 "others" is the estimate as corrected by all other models' measurements. llmfit's published formulas are the peer.
 
-`memory` and `speed` add their cases to the results, so that they can be run in pieces; `report` prints all of them.
+Each case is added to the results when it is measured, and what is there already is left out, so that it can be run in
+pieces; `report` prints all of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import os
 import statistics
 import tempfile
@@ -38,7 +40,7 @@ from slmtui.core.estimate_learn import Observed, learn
 from slmtui.core.estimate_memory import Host, Setup, memory_parts, process_bytes
 from slmtui.core.estimate_speed import Rates, speed
 from slmtui.core.events import Failed, Loaded, MemorySampled, ModelFacts, Repeated
-from slmtui.core.text import memory, rate
+from slmtui.core.text import memory, rate, share
 from slmtui.engine.ceiling import Order, measure
 from slmtui.engine.client import WorkerClient
 from slmtui.engine.protocol import Load, Measure, Request
@@ -108,15 +110,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, default=FOLDER / "results.jsonl")
     options = parser.parse_args()
-    if options.what == "report":
-        report([msgspec.json.decode(line, type=Case) for line in options.results.read_bytes().splitlines()])
-        return
     FOLDER.mkdir(exist_ok=True)
+    before = options.results.read_bytes().splitlines() if options.results.exists() else []
+    known = [msgspec.json.decode(line, type=Case) for line in before]
+    if options.what == "report":
+        report(known)
+        return
     host = asyncio.run(this_host())
-    found = asyncio.run((memory_cases if options.what == "memory" else speed_cases)(options, host))
-    with options.results.open("ab") as file:
-        file.writelines(msgspec.json.encode(case) + b"\n" for case in found)
-    report(found)
+    asyncio.run((memory_cases if options.what == "memory" else speed_cases)(options, host, known))
+
+
+def keep(cases: Sequence[Case], results: Path) -> None:
+    """Add cases to the results."""
+    with results.open("ab") as file:
+        file.writelines(msgspec.json.encode(case) + b"\n" for case in cases)
 
 
 async def this_host() -> Host:
@@ -139,16 +146,14 @@ def file_of(name: str) -> Path:
     return random_family(FOLDER, *family)
 
 
-async def memory_cases(options: argparse.Namespace, host: Host) -> list[Case]:
+async def memory_cases(options: argparse.Namespace, host: Host, known: Sequence[Case]) -> None:
     """Every model at every context with every type of cache."""
-    cases: list[Case] = []
-    for name in options.models:
-        path = file_of(name)
-        for context in options.contexts:
-            for kv in options.kv:
-                cases.append(await memory_case(path, name, Setup(context=context, type_k=kv, type_v=kv), host))
-                print(memory_line(cases[-1]), flush=True)
-    return cases
+    done = {(case.model, case.context, case.kv) for case in known if case.what == "memory"}
+    for name, context, kv in itertools.product(options.models, options.contexts, options.kv):
+        if (name, context, kv) not in done:
+            case = await memory_case(file_of(name), name, Setup(context=context, type_k=kv, type_v=kv), host)
+            keep([case], options.results)
+            print(memory_line(case), flush=True)
 
 
 async def memory_case(path: Path, name: str, setup: Setup, host: Host) -> Case:
@@ -176,41 +181,44 @@ async def memory_case(path: Path, name: str, setup: Setup, host: Host) -> Case:
     )
 
 
-async def speed_cases(options: argparse.Namespace, host: Host) -> list[Case]:
+async def speed_cases(options: argparse.Namespace, host: Host, known: Sequence[Case]) -> None:
     """The machine's ceiling, then every model once."""
+    done = {case.model for case in known if case.what != "memory"}
     top = await undisturbed(options.threads)
-    rates = Rates.of(top)
-    print(
-        f"bandwidth {(top.read_bytes_per_s or 0) / 1e9:.1f} GB/s, share of the cores {top.cpu_share or 0:.2f}",
-        flush=True,
-    )
-    cases: list[Case] = []
+    print(f"{(top.read_bytes_per_s or 0) / 1e9:.1f} GB/s, with {share(top.cpu_share)} of the cores", flush=True)
     for name in options.models:
-        path = file_of(name)
-        load = Load(path=str(path), context=1024, threads=options.threads)
-        seen = await ask(load, [Measure(generated_tokens=64, repetitions=4)])
-        timings = [event.timing for event in seen.repeated[1:]]
-        fitting, bare = anatomy_of([read_header(path)]), anatomy_of_facts(seen.facts)
-        setup = Setup(context=1024)
-        said = speed(fitting, setup, host, rates)
-        other = speed(bare, setup, host, rates) if bare else None
-        for what in ("decode", "prefill"):
-            estimate = getattr(said, f"{what}_tps")
-            without = getattr(other, f"{what}_tps") if other else None
-            cases.append(
-                Case(
-                    what=what,
-                    model=name,
-                    architecture=fitting.architecture,
-                    weight_type=said.weight_type or "",
-                    measured=statistics.median(getattr(timing, f"{what}_tps") for timing in timings),
-                    header=estimate.likely,
-                    low=estimate.low,
-                    high=estimate.high,
-                    card=without.likely if without else None,
-                    peer=llmfit.decode_tps(seen.facts, os.cpu_count() or 1) if what == "decode" else None,
-                )
-            )
+        if name not in done:
+            cases = await speed_case(file_of(name), name, host, Rates.of(top))
+            keep(cases, options.results)
+            for case in cases:
+                print(f"{name} {case.what} {rate(case.measured)}, estimate {rate(case.header)}", flush=True)
+
+
+async def speed_case(path: Path, name: str, host: Host, rates: Rates) -> list[Case]:
+    """Decode and prefill of one model."""
+    setup = Setup(context=1024)
+    load = Load(path=str(path), context=setup.context, threads=rates.threads or 1)
+    seen = await ask(load, [Measure(generated_tokens=64, repetitions=4)])
+    fitting, bare = anatomy_of([read_header(path)]), anatomy_of_facts(seen.facts)
+    said = speed(fitting, setup, host, rates)
+    other = speed(bare, setup, host, rates) if bare else None
+    cases: list[Case] = []
+    for what in ("decode", "prefill"):
+        estimate = getattr(said, f"{what}_tps")
+        without = getattr(other, f"{what}_tps") if other else None
+        case = Case(
+            what=what,
+            model=name,
+            architecture=fitting.architecture,
+            weight_type=said.weight_type or "",
+            measured=statistics.median(getattr(event.timing, f"{what}_tps") for event in seen.repeated[1:]),
+            header=estimate.likely,
+            low=estimate.low,
+            high=estimate.high,
+            card=without.likely if without else None,
+            peer=llmfit.decode_tps(seen.facts, os.cpu_count() or 1) if what == "decode" else None,
+        )
+        cases.append(case)
     return cases
 
 
