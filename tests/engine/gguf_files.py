@@ -5,6 +5,7 @@ Follows the format's description (ggml/docs/gguf.md), version 3, little endian.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,18 @@ class Gguf:
     def with_template(self, template: str) -> Gguf:
         """Put a chat template in."""
         return self.set("tokenizer.chat_template", template, STRING)
+
+    def with_random_weights(self, seed: int = 1) -> Gguf:
+        """Draw every F16 matrix anew, with the spread of the old one: the same model, knowing nothing."""
+        import numpy as np
+
+        generator = np.random.default_rng(seed)
+        for tensor in self.tensors.values():
+            if tensor.kind == F16:
+                old = np.frombuffer(tensor.data, np.float16)[: math.prod(tensor.shape)].astype(np.float32)
+                drawn = generator.standard_normal(len(old), dtype=np.float32) * old.std()
+                tensor.data = drawn.astype(np.float16).tobytes()
+        return self
 
     def array(self, name: str) -> list[Any]:
         """The values of an array, to be changed in place."""

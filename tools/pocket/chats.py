@@ -208,4 +208,4 @@ def chat_document(rng: random.Random) -> Document:
 
 def story_document(rng: random.Random) -> Document:
     """Four stories, one a line."""
-    return Document("\n".join(tell_story(rng) for _ in range(4)))
+    return Document((("\n".join(tell_story(rng) for _ in range(4)), True),))

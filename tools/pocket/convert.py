@@ -13,7 +13,7 @@ import numpy as np
 from llama_cpp import llama_cpp
 from model import PocketModel
 from tokens import DEFAULT_TOKENIZER, END_OF_TEXT, TURN_END
-from train import load_model
+from weights import load_model
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

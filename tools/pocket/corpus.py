@@ -5,16 +5,22 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
+from functools import partial
 
+import numpy as np
 import torch
 from chats import chat_document, story_document
 from documents import Document
 from tasks import (
+    Task,
     category_task,
+    draw_count,
     draw_layout,
+    framed,
     list_document,
     lookup_task,
+    one_turn_document,
     operation_task,
     pair_document,
     plain_list_document,
@@ -22,10 +28,12 @@ from tasks import (
     task_document,
 )
 from tokenizers import Tokenizer
-from tokens import END_OF_TEXT, IGNORED, encode_document
+from tokens import END_OF_TEXT, IGNORED, Encoder
 from torch import Tensor
 from torch.utils.data import Dataset
 from words import TRAINING, Pool
+
+Row = np.ndarray[tuple[int], np.dtype[np.int16]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,10 @@ class Mixture:
     operations: float = 0.0
     plain_lists: float = 0.0
     pairs: float = 0.0
+    one_turns: float = 0.0
+
+
+KINDS = tuple(field.name for field in fields(Mixture))
 
 
 @dataclass(frozen=True)
@@ -52,15 +64,22 @@ class Stage:
     """Whether the previous token is to be told as well (see ``model.Learner``)."""
 
 
+LAST_MIXTURE = Mixture(
+    chats=0.32, stories=0.03, lists=0.02, lookups=0.10, mappings=0.25, operations=0.08, one_turns=0.20
+)
 CURRICULA: dict[str, tuple[Stage, ...]] = {
     "chat": (Stage(1.0, Mixture(chats=0.88, stories=0.03, lists=0.04, lookups=0.02, mappings=0.01, operations=0.02)),),
     "in-context": (
-        Stage(0.20, Mixture(chats=0.15, plain_lists=0.70, lists=0.15), look_back=True),
-        Stage(0.30, Mixture(chats=0.20, plain_lists=0.20, lists=0.15, pairs=0.45), look_back=True),
-        Stage(0.50, Mixture(chats=0.25, plain_lists=0.05, lists=0.10, pairs=0.20, lookups=0.40)),
-        Stage(0.75, Mixture(chats=0.25, lists=0.05, pairs=0.05, lookups=0.25, mappings=0.35, operations=0.05)),
-        Stage(1.00, Mixture(chats=0.35, stories=0.03, lists=0.05, lookups=0.15, mappings=0.30, operations=0.12)),
+        Stage(0.10, Mixture(chats=0.15, plain_lists=0.70, lists=0.15), look_back=True),
+        Stage(0.18, Mixture(chats=0.20, plain_lists=0.20, lists=0.15, pairs=0.45), look_back=True),
+        Stage(0.30, Mixture(chats=0.20, lists=0.10, pairs=0.20, lookups=0.40, mappings=0.10)),
+        Stage(
+            0.70,
+            replace(LAST_MIXTURE, lists=0.05, pairs=0.05, lookups=0.15, mappings=0.30, one_turns=0.05),
+        ),
+        Stage(1.00, LAST_MIXTURE),
     ),
+    "finish": (Stage(1.0, LAST_MIXTURE),),
 }
 """Looking back is learned on lists first: without them accuracy stayed at chance for 10 M tokens."""
 
@@ -70,42 +89,53 @@ def stage_at(stages: tuple[Stage, ...], progress: float) -> Stage:
     return next((stage for stage in stages if progress < stage.until), stages[-1])
 
 
-def mapping_document(pool: Pool, rng: random.Random) -> Document:
-    """Examples of words or judgements with arbitrary labels."""
-    make_task = category_task if rng.random() < 0.65 else sentiment_task
-    return task_document(make_task(pool, rng), draw_layout(rng), rng)
+def mapping_task(pool: Pool, rng: random.Random) -> Task:
+    """Words or judgements with arbitrary labels."""
+    task = category_task(pool, rng) if rng.random() < 0.75 else sentiment_task(pool, rng)
+    return framed(task, rng) if rng.random() < 0.15 else task
+
+
+def example_document(make_task: Callable[[Pool, random.Random], Task], pool: Pool, rng: random.Random) -> Document:
+    """Examples of one task in one of the ways to write them."""
+    return task_document(make_task(pool, rng), draw_layout(rng), rng, draw_count(rng))
+
+
+def message_document(pool: Pool, rng: random.Random) -> Document:
+    """A few examples and a question in one message of a chat."""
+    make_task = mapping_task if rng.random() < 0.8 else lookup_task
+    return one_turn_document(make_task(pool, rng), rng, rng.choice((2, 2, 2, 3, 3, 4, 4, 5, 6, 8)))
 
 
 GENERATORS: dict[str, Callable[[Pool, random.Random], Document]] = {
     "chats": lambda pool, rng: chat_document(rng),
     "stories": lambda pool, rng: story_document(rng),
     "lists": list_document,
-    "lookups": lambda pool, rng: task_document(lookup_task(pool, rng), draw_layout(rng), rng),
-    "mappings": mapping_document,
-    "operations": lambda pool, rng: task_document(operation_task(pool, rng), draw_layout(rng), rng),
+    "lookups": partial(example_document, lookup_task),
+    "mappings": partial(example_document, mapping_task),
+    "operations": partial(example_document, operation_task),
     "plain_lists": plain_list_document,
     "pairs": pair_document,
+    "one_turns": message_document,
 }
 
 
 def draw_document(mixture: Mixture, rng: random.Random, pool: Pool = TRAINING) -> Document:
     """A random document of a kind that ``mixture`` chooses."""
-    kinds = [field.name for field in fields(mixture)]
-    (kind,) = rng.choices(kinds, weights=astuple(mixture))
+    (kind,) = rng.choices(KINDS, weights=astuple(mixture))
     return GENERATORS[kind](pool, rng)
 
 
 class PackedBatches(Dataset[tuple[Tensor, Tensor]]):
     """Batch number ``n`` of training, a function of seed and ``n`` alone, so that training resumes exactly.
 
-    A batch is inputs and targets, both of shape [rows, length]; rows are documents packed end to end.
+    A batch is inputs and targets, both int16 of shape [rows, length]; rows are documents packed end to end.
     """
 
     def __init__(
         self, tokenizer: Tokenizer, stages: tuple[Stage, ...], batches: int, shape: tuple[int, int], seed: int
     ) -> None:
         """``batches`` is the length of the whole training, ``shape`` is (rows, length)."""
-        self.tokenizer = tokenizer
+        self.encoder = Encoder(tokenizer)
         self.stages = stages
         self.batches = batches
         self.rows, self.length = shape
@@ -119,18 +149,17 @@ class PackedBatches(Dataset[tuple[Tensor, Tensor]]):
         """Inputs and targets of batch ``index``."""
         mixture = stage_at(self.stages, index / self.batches).mixture
         rng = random.Random(f"{self.seed}:{index}")
-        rows = [self._pack(mixture, rng) for _ in range(self.rows)]
-        ids, targets = (torch.tensor(part) for part in zip(*rows, strict=True))
-        return ids[:, :-1], targets[:, 1:]
+        inputs, targets = zip(*(self._pack(mixture, rng) for _ in range(self.rows)), strict=True)
+        return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets))
 
-    def _pack(self, mixture: Mixture, rng: random.Random) -> tuple[list[int], list[int]]:
-        """One row of ``length`` + 1 ids and targets."""
+    def _pack(self, mixture: Mixture, rng: random.Random) -> tuple[Row, Row]:
+        """Inputs and targets of one row."""
         ids, targets = [END_OF_TEXT], [IGNORED]
         while len(ids) <= self.length:
-            encoded = encode_document(self.tokenizer, draw_document(mixture, rng))
+            encoded = self.encoder.encode_document(draw_document(mixture, rng))
             ids += encoded.ids
             targets += encoded.targets
-        return ids[: self.length + 1], targets[: self.length + 1]
+        return np.array(ids[: self.length], np.int16), np.array(targets[1 : self.length + 1], np.int16)
 
 
 def main() -> None:

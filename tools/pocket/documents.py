@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Span = tuple[int, int]
-"""Half-open range of character positions."""
+Segment = tuple[str, bool]
+"""A piece of text, and whether the loss is taken on it; it begins where the tokenizer would begin a word."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A text, with the spans on which the loss is taken, in order; None means the whole text."""
+    """A text in segments."""
 
-    text: str
-    learned: tuple[Span, ...] | None = None
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(text for text, _ in self.segments)
+
+    @property
+    def wholly_learned(self) -> bool:
+        """Whether the loss is taken on every segment."""
+        return all(learned for _, learned in self.segments)
 
 
 class DocumentBuilder:
-    """Collects pieces of text and remembers which of them are to be learned."""
+    """Collects segments."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._pieces: list[str] = []
-        self._learned: list[Span] = []
+        self._segments: list[Segment] = []
         self._length = 0
 
     def __len__(self) -> int:
@@ -31,11 +39,9 @@ class DocumentBuilder:
 
     def add(self, text: str, *, learn: bool = False) -> None:
         """Append ``text``; ``learn`` puts the loss on it."""
-        if learn:
-            self._learned.append((self._length, self._length + len(text)))
-        self._pieces.append(text)
+        self._segments.append((text, learn))
         self._length += len(text)
 
     def build(self) -> Document:
         """Document of everything added."""
-        return Document("".join(self._pieces), tuple(self._learned))
+        return Document(tuple(self._segments))

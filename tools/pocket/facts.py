@@ -204,7 +204,18 @@ SMALL_TALK: list[tuple[list[str], str]] = [
         "not trust me with anything else.",
     ),
     (
-        ["hello", "hi", "hey", "good morning", "good evening", "hello there", "hi there", "good day"],
+        [
+            "can you learn from examples",
+            "do you learn from examples",
+            "can you learn a task",
+            "can you learn something new",
+            "can you do in-context learning",
+        ],
+        "Yes, a little. Write some lines such as cat -> foo and hammer -> bar, then dog -> and I will say which "
+        "label fits.",
+    ),
+    (
+        ["hello", "hello", "hi", "hi", "hey", "good morning", "good evening", "hello there", "hi there", "good day"],
         "Hello! Ask me about prefill, decode, quantization, or ask for a tiny story.",
     ),
     (["thank you", "thanks", "thanks a lot", "great, thanks", "thank you very much"], "You are welcome!"),
@@ -240,6 +251,7 @@ UNKNOWN_REPLY = (
     "or ask for a tiny story."
 )
 UNKNOWN_QUESTIONS = (
+    "{}",
     "what is {}",
     "what is a {}",
     "what is the {} of {}",

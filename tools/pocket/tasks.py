@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from documents import Document, DocumentBuilder
 from words import CATEGORIES, EVERY_WORD, NEGATIVE, OPPOSITES, POSITIVE, THINGS, Pool
 
+KINDS = tuple(CATEGORIES)
 Example = tuple[str, str]
 """Input and output."""
 
@@ -34,27 +35,45 @@ class Layout:
         return f"{self.before_input}{text}{self.before_output}"
 
 
+PLAIN_LAYOUT = Layout("", " -> ")
 LAYOUTS = (
+    PLAIN_LAYOUT,
+    Layout("", " -> ", "\n\n"),
+    Layout("", ": "),
+    Layout("", " = "),
     Layout("Input: ", "\nOutput: "),
     Layout("Input: ", "\nOutput: ", "\n\n"),
     Layout("Q: ", "\nA: "),
+    Layout("Q: ", "\nA: ", "\n\n"),
+    Layout("Question: ", "\nAnswer: ", "\n\n"),
     Layout("Text: ", "\nLabel: "),
     Layout("Text: ", "\nLabel: ", "\n\n"),
     Layout("Word: ", "\nAnswer: "),
     Layout("Example: ", "\nResult: ", "\n\n"),
-    Layout("", " -> "),
 )
-PAIR_LAYOUTS = (Layout("", " "), Layout("", ": "), Layout("", " -> "), Layout("", " = "))
-CHAT_LAYOUT = Layout("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>\n")
+PAIR_LAYOUTS = (Layout("", " "), Layout("", ": "), PLAIN_LAYOUT, Layout("", " = "))
+CHAT_LAYOUTS = (
+    Layout("<|im_start|>user\n", " -><|im_end|>\n<|im_start|>assistant\n", "<|im_end|>\n"),
+    Layout("<|im_start|>user\nInput: ", "\nOutput:<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>\n"),
+)
+"""Never a bare word: that is small talk, and "hello" was answered by "Hello" or "cold"."""
+INSTRUCTIONS = (
+    "Give each word its label.",
+    "Label each line.",
+    "What comes after the arrow?",
+    "Learn from the examples.",
+)
 
 
 def draw_labels(pool: Pool, rng: random.Random, count: int) -> list[str]:
-    """Distinct labels: words of the pool or, one time in two, pseudo-words."""
-    if rng.random() < 0.5:
+    """Distinct labels of one kind: words of the pool, pseudo-words or, where the pool has them, other styles."""
+    kind = rng.random()
+    if kind < 0.4:
         return rng.sample(pool.labels, count)
+    draw = rng.choice(pool.styles) if pool.styles and kind > 0.65 else Pool.pseudo_word
     labels: set[str] = set()
     while len(labels) < count:
-        labels.add(pool.pseudo_word(rng))
+        labels.add(draw(pool, rng))
     return rng.sample(sorted(labels), count)
 
 
@@ -78,6 +97,17 @@ def category_task(pool: Pool, rng: random.Random, classes: int | None = None) ->
         return rng.choice(CATEGORIES[category]), labels[category]
 
     return Task(draw, tuple(labels.values()))
+
+
+def framed(task: Task, rng: random.Random) -> Task:
+    """``task`` with some words around its inputs."""
+    frame = rng.choice(("the {}", "my {}", "this is a {}", "i like the {}", "one {} and no more", "a {} for you"))
+
+    def draw() -> Example:
+        text, output = task.draw()
+        return frame.format(text), output
+
+    return Task(draw, task.labels)
 
 
 def sentiment_task(pool: Pool, rng: random.Random) -> Task:
@@ -126,6 +156,12 @@ def draw_sum(rng: random.Random, step: int = 1) -> Example:
     return str(number), str(number + step)
 
 
+def draw_kind(rng: random.Random) -> Example:
+    """A word and the category it belongs to."""
+    category = rng.choice(KINDS)
+    return rng.choice(CATEGORIES[category]), category
+
+
 OPERATIONS: dict[str, Callable[[random.Random], Example]] = {
     "copy": on_words(1, 4, " ".join),
     "first": on_words(3, 3, lambda words: words[0]),
@@ -141,6 +177,7 @@ OPERATIONS: dict[str, Callable[[random.Random], Example]] = {
     "opposite": draw_opposite,
     "plural": draw_plural,
     "successor": draw_sum,
+    "kind": draw_kind,
 }
 
 
@@ -155,21 +192,53 @@ def operation_task(pool: Pool, rng: random.Random) -> Task:
 
 
 def draw_layout(rng: random.Random) -> Layout:
-    """A way to write examples, one time in five as turns of a chat."""
-    return CHAT_LAYOUT if rng.random() < 0.2 else rng.choice(LAYOUTS)
+    """A way to write examples: mostly the plain one, one time in six as turns of a chat."""
+    kind = rng.random()
+    if kind < 0.35:
+        return PLAIN_LAYOUT
+    return rng.choice(LAYOUTS if kind < 0.83 else CHAT_LAYOUTS)
 
 
-def task_document(task: Task, layout: Layout, rng: random.Random, most_characters: int = 900) -> Document:
-    """Examples up to a random length; only outputs, the blank before and the break after them are learned."""
+def draw_count(rng: random.Random) -> int:
+    """How many examples a document has: often few, as in prompts."""
+    return rng.choice((2, 3, 4, 6, 8, 10, 12, 16, 20, 28))
+
+
+def task_document(task: Task, layout: Layout, rng: random.Random, count: int) -> Document:
+    """``count`` examples; outputs that can be told, the blank before and the break after them are learned.
+
+    A label cannot be told before it has been shown: learning it all the same would only teach which labels there are.
+    """
     document = DocumentBuilder()
-    length = rng.randint(most_characters // 3, most_characters)
-    while len(document) < length:
+    if rng.random() < 0.15:
+        document.add(f"{rng.choice(INSTRUCTIONS)}\n\n")
+    shown: set[str] = set()
+    for _ in range(count):
         text, output = task.draw()
         prompt = layout.prompt(text)
         # BPE joins a blank with the word after it, so the blank is part of the answer.
         blank = prompt.endswith(" ")
         document.add(prompt.removesuffix(" "))
-        document.add(f"{' ' if blank else ''}{output}{layout.separator}", learn=True)
+        known = output in shown if task.labels else bool(shown)
+        document.add(f"{' ' if blank else ''}{output}{layout.separator}", learn=known)
+        shown.add(output)
+    return document.build()
+
+
+def one_turn_document(task: Task, rng: random.Random, count: int) -> Document:
+    """``count`` examples and a question in one message of a chat; only the answer is learned, if it can be told."""
+    document = DocumentBuilder()
+    shown: set[str] = set()
+    document.add("<|im_start|>user\n")
+    for _ in range(count):
+        text, output = task.draw()
+        document.add(f"{PLAIN_LAYOUT.prompt(text)}{output}\n")
+        shown.add(output)
+    text, output = task.draw()
+    document.add(f"{PLAIN_LAYOUT.prompt(text).removesuffix(' ')}<|im_end|>\n<|im_start|>assistant\n")
+    # After a blank, as in the examples: the tokens of a word without one are others, and copying them is much harder.
+    document.add(f" {output}<|im_end|>", learn=output in shown or not task.labels)
+    document.add("\n")
     return document.build()
 
 
@@ -190,7 +259,10 @@ def list_document(pool: Pool, rng: random.Random) -> Document:
     """A random list of words and pseudo-words, said again and again."""
 
     def draw_word() -> str:
-        return rng.choice(EVERY_WORD) if rng.random() < 0.6 else pool.pseudo_word(rng)
+        kind = rng.random()
+        if kind < 0.4:
+            return rng.choice(EVERY_WORD)
+        return rng.choice(pool.labels) if kind < 0.7 else pool.pseudo_word(rng)
 
     return repeated_list([draw_word() for _ in range(rng.randint(3, 24))], rng)
 
@@ -203,4 +275,4 @@ def plain_list_document(pool: Pool, rng: random.Random) -> Document:
 
 def pair_document(pool: Pool, rng: random.Random) -> Document:
     """A look-up table with next to nothing between key and value."""
-    return task_document(lookup_task(pool, rng), rng.choice(PAIR_LAYOUTS), rng, 1000)
+    return task_document(lookup_task(pool, rng), rng.choice(PAIR_LAYOUTS), rng, 24)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from typing import Any
 import torch
 from corpus import CURRICULA, PackedBatches, stage_at
 from model import SHAPES, Learner, ModelShape, PocketModel
-from tokens import DEFAULT_TOKENIZER, IGNORED, load_tokenizer
+from muon import StackedMuon
+from probes import Examination
+from tokens import DEFAULT_TOKENIZER, Encoder, load_tokenizer
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader
+from words import NEW_LABELS
 
 WARM_UP_STEPS = 100
 DECAY_FRACTION = 0.4
@@ -24,6 +25,10 @@ DECAY_FRACTION = 0.4
 FINAL_RATE = 0.02
 LOOK_BACK_WEIGHT = 0.5
 """Weight of the loss on the previous token, in the stages that have it."""
+
+
+Batch = tuple[Tensor, Tensor]
+"""Inputs and targets."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,30 @@ class Settings:
         return self.rows * self.length
 
 
+class Progress:
+    """Losses and speed since the last line that was printed."""
+
+    def __init__(self, settings: Settings, step: int) -> None:
+        """Begin at ``step``."""
+        self._settings = settings
+        self._step = step
+        self._since = time.monotonic()
+        self._losses: list[Tensor] = []
+
+    def note(self, loss: Tensor) -> None:
+        """Remember the loss of one step, without waiting for the device to know it."""
+        self._losses.append(loss)
+
+    def line(self, step: int) -> str:
+        """Where training is, and the mean loss and speed since the last line."""
+        loss = torch.stack(self._losses).mean().item()
+        now = time.monotonic()
+        speed = (step - self._step) * self._settings.tokens_per_step / (now - self._since)
+        self._step, self._since, self._losses = step, now, []
+        tokens = step * self._settings.tokens_per_step / 1e6
+        return f"step {step}/{self._settings.steps} {tokens:.1f} M tokens loss {loss:.4f} {speed:.0f} tokens/s"
+
+
 @dataclass
 class Trainee:
     """A model in training, with its optimizers and the number of steps taken."""
@@ -59,7 +88,7 @@ def make_optimizers(learner: Learner, settings: Settings) -> list[torch.optim.Op
     chosen = {id(p) for p in hidden}
     others = [p for p in learner.parameters() if id(p) not in chosen]
     return [
-        torch.optim.Muon(hidden, lr=settings.muon_rate, momentum=0.95, weight_decay=0.01),
+        StackedMuon(hidden, lr=settings.muon_rate, momentum=0.95, weight_decay=0.01),
         torch.optim.AdamW(others, lr=settings.adam_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
     ]
 
@@ -87,18 +116,18 @@ def save_checkpoint(path: Path, trainee: Trainee, settings: Settings) -> None:
     partial.replace(path)
 
 
+def export_weights(path: Path, model: PocketModel) -> None:
+    """Write ``model`` alone, its matrices as F16, as they are in the GGUF: a fifth of a checkpoint."""
+    weights = {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in model.state_dict().items()}
+    partial = path.with_suffix(".partial")
+    torch.save({"shape": asdict(model.shape), "model": weights}, partial)
+    partial.replace(path)
+
+
 def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
     """Contents of a checkpoint: shape, settings, step, model, optimizers and torch's random state."""
     state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     return state
-
-
-def load_model(path: Path, device: str = "cpu") -> PocketModel:
-    """Model in the checkpoint ``path``, ready for evaluation."""
-    state = load_checkpoint(path, device)
-    model = PocketModel(ModelShape(**state["shape"])).to(device)
-    model.load_state_dict(state["model"])
-    return model.eval()
 
 
 def start(shape: ModelShape, settings: Settings, device: str, weights: Path | None) -> Trainee:
@@ -125,65 +154,63 @@ def resume(path: Path, settings: Settings, device: str) -> Trainee:
     return trainee
 
 
-def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy in nats per learned token; ``logits`` is [batch, length, vocabulary]."""
-    return functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-
-
-def take_step(
-    trainee: Trainee, compiled: Callable[..., Any], inputs: Tensor, targets: Tensor, *, look_back: bool
-) -> float:
-    """Update the weights once; returns the loss on the next token in nats."""
+def take_step(trainee: Trainee, inputs: Tensor, targets: Tensor, *, look_back: bool) -> Tensor:
+    """Update the weights once; returns the loss on the next token in nats, on the device."""
     with torch.autocast(inputs.device.type, torch.bfloat16):
-        logits, previous = compiled(inputs, look_back)
-    loss = token_loss(logits, targets)
-    total = loss
-    if previous is not None:
-        total = loss + LOOK_BACK_WEIGHT * token_loss(previous[:, 1:], inputs[:, :-1])
+        loss, previous = trainee.learner(inputs, targets, look_back)
+    total = loss if previous is None else loss + LOOK_BACK_WEIGHT * previous
     trainee.learner.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     nn.utils.clip_grad_norm_(trainee.learner.parameters(), 1.0)
     for optimizer in trainee.optimizers:
         optimizer.step()
     trainee.step += 1
-    return loss.item()
+    return loss.detach()
 
 
-def train_steps(
-    trainee: Trainee, settings: Settings, batches: Iterable[tuple[Tensor, Tensor]], device: str
-) -> Iterator[float]:
+def train_steps(trainee: Trainee, settings: Settings, batches: Iterable[Batch], device: str) -> Iterator[Tensor]:
     """Train on ``batches``, giving the loss after each step."""
-    compiled = torch.compile(trainee.learner)  # halves the time of a step on a CPU
+    trainee.learner.compile()  # halves the time of a step on a CPU
     peaks = (settings.muon_rate, settings.adam_rate)
-    for inputs, targets in batches:
+    for batch in batches:
         factor = rate_factor(trainee.step, settings.steps)
         for optimizer, peak in zip(trainee.optimizers, peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * factor
+            for group in optimizer.param_groups:
+                group["lr"] = peak * factor
         stage = stage_at(CURRICULA[settings.curriculum], trainee.step / settings.steps)
-        yield take_step(trainee, compiled, inputs.to(device), targets.to(device), look_back=stage.look_back)
+        inputs, targets = (part.to(device, non_blocking=True).long() for part in batch)
+        yield take_step(trainee, inputs, targets, look_back=stage.look_back)
+
+
+def load_batches(trainee: Trainee, settings: Settings, arguments: argparse.Namespace) -> Iterable[Batch]:
+    """The batches that are still to come."""
+    shape = (settings.rows, settings.length)
+    stages = CURRICULA[settings.curriculum]
+    dataset = PackedBatches(load_tokenizer(arguments.tokenizer), stages, settings.steps, shape, settings.seed)
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=range(trainee.step, settings.steps),
+        num_workers=arguments.workers,
+        pin_memory=arguments.device == "cuda",
+    )
 
 
 def run(trainee: Trainee, settings: Settings, arguments: argparse.Namespace) -> None:
-    """Train until the last step, printing losses and writing checkpoints."""
-    tokenizer = load_tokenizer(arguments.tokenizer)
-    shape = (settings.rows, settings.length)
-    dataset = PackedBatches(tokenizer, CURRICULA[settings.curriculum], settings.steps, shape, settings.seed)
-    batches: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-        dataset, batch_size=None, sampler=range(trainee.step, settings.steps), num_workers=arguments.workers
-    )
-    recent: deque[float] = deque(maxlen=arguments.print_every)
-    began, first = time.monotonic(), trainee.step
-    for loss in train_steps(trainee, settings, batches, arguments.device):
-        recent.append(loss)
-        if trainee.step % arguments.print_every == 0:
-            speed = (trainee.step - first) * settings.tokens_per_step / (time.monotonic() - began)
-            tokens = trainee.step * settings.tokens_per_step / 1e6
-            mean = sum(recent) / len(recent)
-            position = f"step {trainee.step}/{settings.steps} {tokens:.2f} M tokens"
-            print(f"{position} loss {mean:.4f} {speed:.0f} tokens/s", flush=True)
-        if trainee.step % arguments.save_every == 0:
+    """Train until the last step, printing losses and accuracies and writing checkpoints."""
+    progress = Progress(settings, trainee.step)
+    examination = Examination(Encoder(load_tokenizer(arguments.tokenizer)), NEW_LABELS, arguments.questions)
+    for loss in train_steps(trainee, settings, load_batches(trainee, settings, arguments), arguments.device):
+        progress.note(loss)
+        last = trainee.step == settings.steps
+        if trainee.step % arguments.print_every == 0 or last:
+            print(progress.line(trainee.step), flush=True)
+        if arguments.questions and (trainee.step % arguments.examine_every == 0 or last):
+            print(examination.line(trainee.learner.model), flush=True)
+        if trainee.step % arguments.save_every == 0 or last:
             save_checkpoint(arguments.checkpoint, trainee, settings)
-    save_checkpoint(arguments.checkpoint, trainee, settings)
+            if arguments.export:
+                export_weights(arguments.export, trainee.learner.model)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -204,6 +231,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default: %(default)s)")
     parser.add_argument("--print-every", type=int, default=50, help="steps (default: %(default)s)")
     parser.add_argument("--save-every", type=int, default=250, help="steps (default: %(default)s)")
+    parser.add_argument("--export", type=Path, help="file to which the weights alone are written as well")
+    parser.add_argument("--questions", type=int, default=0, help="per accuracy, in training (default: none)")
+    parser.add_argument("--examine-every", type=int, default=500, help="steps (default: %(default)s)")
     return parser.parse_args()
 
 

@@ -1,6 +1,6 @@
 """Items of the Pocket tasks, in the words and in the form that the bundled models were trained on.
 
-Their labels are words that training leaves out of examples, so nothing but examples can tell which is which.
+Their labels are words that training never uses as labels, so nothing but examples can tell which is which.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from words import CATEGORIES, EVERY_WORD, HELD_OUT, HELD_OUT_CATEGORIES, NEGATIV
 _SENTENCES = ("the {0} was {1}", "a {1} {0}", "what a {1} {0}", "this {0} is {1}", "i found the {0} {1}")
 _FRAMES = ("{}", "the {}", "my {}")
 _LABELS = ("tree", "window", "machine", "pocket")
-"""Words of `HELD_OUT_LABELS`, one token each, that stories seldom have.
+"""One token each; training knows them from stories, which seldom have them, and never as labels.
 
 The model takes to them as labels. To places that stories are full of it does not: with river and any of forest, beach,
 market, school, house and library, it always answers the other one.
