@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import platform
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.05
 _TRIES = 3
+_PATIENCE_S = 6.0
+"""After this long a disturbed measurement is not made again: a busy machine would not let the next one be better."""
 
 
 def known(services: Services) -> Ceiling | None:
@@ -32,7 +35,7 @@ async def measured(services: Services, *, anew: bool = False) -> Ceiling:
 
     While a model loads, answers or is measured it waits, and a measurement that one of them begins beside is given up
     and made again. It is remembered unless one of its two parts is missing altogether, or other programs disturbed it
-    three times.
+    each time that it was made.
     """
     machine = await services.machine()
     async with services.surroundings.measuring:
@@ -40,14 +43,21 @@ async def measured(services: Services, *, anew: bool = False) -> Ceiling:
         if found is None:
             found = await _best(services, await _order(services, machine))
             if found.read_bytes_per_s is not None and found.matmul and not found.disturbed:
-                await asyncio.to_thread(_remember, _file(services), _key(machine), found)
+                await asyncio.to_thread(remember, services, found)
     return found
 
 
+def remember(services: Services, found: Ceiling) -> None:
+    """Take this for the ceiling of the machine from now on; after `services.machine()`."""
+    assert services.surroundings.detected is not None
+    _remember(_file(services), _key(services.surroundings.detected), found)
+
+
 async def _best(services: Services, order: Order) -> Ceiling:
-    """The first measurement that other programs did not disturb, or the least disturbed of three."""
+    """The first measurement that other programs did not disturb, or the least disturbed of those that time allows."""
     tries: list[Ceiling] = []
-    while not tries or (tries[-1].disturbed and len(tries) < _TRIES):
+    until_s = time.monotonic() + _PATIENCE_S
+    while not tries or (tries[-1].disturbed and len(tries) < _TRIES and time.monotonic() < until_s):
         tries.append(await _alone(services, order))
     return max(tries, key=lambda each: 1.0 if each.cpu_share is None else each.cpu_share)
 

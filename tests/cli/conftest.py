@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.program import run
+from slmtui.core.ceiling import Ceiling, MatmulRate
+from slmtui.lab import ceiling
+from slmtui.lab.services import Services
+
+CEILING = Ceiling(
+    read_bytes_per_s=20e9,
+    reader="memcmp",
+    matmul=tuple(MatmulRate(type=name, flops=100e9, buffer="CPU") for name in ("f16", "q8_0", "q4_K", "f32")),
+    threads=2,
+)
 
 
 @pytest.fixture(scope="session")
 def known_machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache folder of a home in which the machine was looked at."""
+    """The cache folder of a home in which the machine was looked at.
+
+    Its ceiling is made up: on a busy machine a measured one is not remembered, and each test would wait for its own.
+    """
     home = tmp_path_factory.mktemp("known")
-    assert run("hardware", env={"SLMTUI_HOME": str(home)}).returncode == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLMTUI_HOME", str(home))
+        asyncio.run(_look_around())
     return home / "cache"
+
+
+async def _look_around() -> None:
+    services = Services.open(strict=True)
+    try:
+        await services.machine()
+        assert ceiling.known(services) is None
+        ceiling.remember(services, CEILING)
+        assert ceiling.known(services) == CEILING
+    finally:
+        await services.close()
 
 
 @pytest.fixture(autouse=True)
