@@ -53,6 +53,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates = Rates()
     """Of the processor, or of the GPUs where there are any."""
     corrections: Corrections = Corrections()
+    context: int | None = None
+    """Tokens of context in the person's settings."""
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,14 +92,14 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def outlook(anatomy: Anatomy, place: Place, context: int | None = None, kv_type: str = "f16") -> Outlook:
-    """What to expect of a model; `context` is at most 4,096 unless said, as when it is loaded."""
-    chosen = context or usual_context(anatomy)
+    """What to expect of a model with the context that it would be loaded with, unless another is given."""
+    chosen = context or place.context or usual_context(anatomy)
     setup = placed(anatomy, place, Setup(context=chosen, type_k=kv_type, type_v=kv_type))
     parts = memory_parts(anatomy, setup, place.host)
     known = place.corrections
     said = speed(anatomy, setup, place.host, place.rates)
     if place.gpus and setup.gpu_layers <= anatomy.layers:
-        partly = ("Speeds are not known for a model that is only partly on the GPU.",)
+        partly = ("Speeds are not known for a model that the GPU does not hold whole.",)
         said = msgspec.structs.replace(said, decode_tps=None, prefill_tps=None, basis=partly)
     decode = corrected(said.decode_tps, known.decode, said.weight_type)
     prefill = corrected(said.prefill_tps, known.prefill, said.weight_type)
@@ -117,7 +119,7 @@ def outlook(anatomy: Anatomy, place: Place, context: int | None = None, kv_type:
 
 
 def usual_context(anatomy: Anatomy) -> int:
-    """Tokens of context that a model is loaded with unless one says otherwise: its own, at most 4,096."""
+    """Tokens of context that a model is loaded with where nobody chose: its own, at most 4,096."""
     return min(anatomy.trained_context or 4096, 4096)
 
 

@@ -61,6 +61,7 @@ async def here(services: Services, *, measure: bool = False) -> Place:
         available_bytes=free.available_bytes,
         gpus=_gpus(machine) if offloads else (),
         rates=Rates.of(top) if top is not None and not offloads else Rates(),
+        context=services.config.context,
     )
     return await asyncio.to_thread(_corrected, services, machine, place)
 
