@@ -4,14 +4,16 @@ python benchmarks/download.py [--mib N] [--rounds N] [--folder PATH] [--limit-mb
 
 Every program starts anew with an empty cache in its own folder and takes its turn; the order changes from round to
 round. `slmtui pull` verifies the SHA-256 and has the file on disk when it ends. The others do neither, so each is given
-twice: as it is, and followed by its own check (`hf cache verify`, `sha256sum`). `--limit-mb` is what the host gives to
-each connection in MB/s, as hosts far away do; without it the machine is the limit. Prints medians and the median of the
-rounds' ratios (their time / ours): more than 1 means that slmtui is faster.
+twice: as it is, and followed by the check that belongs to it (`hf cache verify`, `openssl dgst -sha256`). `--limit-mb`
+is what the host gives to each connection in MB/s, as hosts far away do; without it the machine is the limit. Prints
+medians of wall time, throughput and processor time, and the median of the rounds' ratios (their wall time / slmtui's):
+more than 1 means that slmtui is faster.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import statistics
 import subprocess
@@ -24,8 +26,10 @@ from pathlib import Path
 from peers.hub_process import FILE, MIB, NAME, HubProcess, hub_process, make_noise
 
 BIN = Path(sys.executable).parent
-Timed = dict[str, float]
-"""Seconds by side."""
+Took = tuple[float, float]
+"""Seconds on the clock, and of processor time."""
+Timed = dict[str, Took]
+"""By side."""
 
 
 def main() -> None:
@@ -56,37 +60,44 @@ def _round(hub: HubProcess, folder: Path, number: int) -> Timed:
 
 
 def _slmtui(hub: HubProcess, folder: Path) -> Timed:
-    return {"slmtui": _seconds([sys.executable, "-m", "slmtui", "pull", "--force", NAME], hub.environment(folder))}
+    return {"slmtui": _run([sys.executable, "-m", "slmtui", "pull", "--force", NAME], hub.environment(folder))}
 
 
 def _hf(hub: HubProcess, folder: Path) -> Timed:
     environment = hub.environment(folder)
-    came = _seconds([str(BIN / "hf"), "download", NAME, FILE], environment)
-    return {"hf": came, "hf, verified": came + _seconds([str(BIN / "hf"), "cache", "verify", NAME], environment)}
+    came = _run([str(BIN / "hf"), "download", NAME, FILE], environment)
+    return {"hf": came, "hf, verified": _sum(came, _run([str(BIN / "hf"), "cache", "verify", NAME], environment))}
 
 
 def _curl(hub: HubProcess, folder: Path) -> Timed:
     environment = hub.environment(folder)
-    came = _seconds(["curl", "-sSfL", "-o", str(folder / FILE), hub.url], environment)
-    return {"curl": came, "curl, verified": came + _seconds(["sha256sum", str(folder / FILE)], environment)}
+    came = _run(["curl", "-sSfL", "-o", str(folder / FILE), hub.url], environment)
+    return {
+        "curl": came,
+        "curl, verified": _sum(came, _run(["openssl", "dgst", "-sha256", str(folder / FILE)], environment)),
+    }
 
 
-def _seconds(command: Sequence[str], environment: Mapping[str, str]) -> float:
-    began = time.perf_counter()
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> Took:
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    took = time.perf_counter() - began
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{command[0]} failed: {done.stderr}")
-    return took
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _sum(one: Took, other: Took) -> Took:
+    return one[0] + other[0], one[1] + other[1]
 
 
 def _print(rounds: Sequence[Timed], size: int) -> None:
-    print(f"{'':<16} {'s':>7} {'MB/s':>7}   their time / slmtui's")
+    print(f"{'':<16} {'s':>7} {'MB/s':>7} {'CPU s':>7}   their time / slmtui's")
     for side in ("slmtui", "hf", "hf, verified", "curl", "curl, verified"):
-        seconds = statistics.median(timed[side] for timed in rounds)
-        ratio = statistics.median(timed[side] / timed["slmtui"] for timed in rounds)
+        seconds, processor = (statistics.median(timed[side][kind] for timed in rounds) for kind in (0, 1))
+        ratio = statistics.median(timed[side][0] / timed["slmtui"][0] for timed in rounds)
         bar = " (at least 1.0)" if "verified" in side else ""
-        print(f"{side:<16} {seconds:7.2f} {size / seconds / 1e6:7.0f}   {ratio:.2f}{bar if side != 'slmtui' else ''}")
+        print(f"{side:<16} {seconds:7.2f} {size / seconds / 1e6:7.0f} {processor:7.2f}   {ratio:.2f}{bar}")
 
 
 if __name__ == "__main__":
