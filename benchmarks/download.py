@@ -35,8 +35,8 @@ Timed = dict[str, Took]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mib", type=int, default=1024, help="size of the file (default: 1024)")
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds, after one warm-up (default: 5)")
+    parser.add_argument("--mib", type=int, default=2048, help="size of the file (default: 2048)")
+    parser.add_argument("--rounds", type=int, default=3, help="counted rounds, after one warm-up (default: 3)")
     parser.add_argument("--folder", type=Path, help="where files go; default: the system's temporary folder")
     parser.add_argument("--limit-mb", type=float, help="MB/s that each connection gets (default: no limit)")
     options = parser.parse_args()
