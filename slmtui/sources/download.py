@@ -100,7 +100,7 @@ class Download:
             crew[-1].start()
 
     def _has_news(self) -> bool:
-        return self._work.problem is not None or self._partial.have.frontier > self._partial.hashed_bytes
+        return self._work.problem is not None or self._partial.worth_hashing
 
     def _verify(self) -> None:
         file, found = self._partial.file, self._partial.digest()

@@ -87,7 +87,8 @@ class Work:
             self.partial.received(claim.at, claim.at + count)
             claim.at += count
             self.remark = None
-            self.changed.notify_all()
+            if self.partial.worth_hashing:
+                self.changed.notify_all()
 
     def give_back(self, claim: Claim) -> None:
         """Let others fetch what is left of the claim."""

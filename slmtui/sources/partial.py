@@ -28,6 +28,7 @@ _PLACE_BYTES = 4096
 _NOTE_EVERY_BYTES = 1 << 20
 _NOTE_EVERY_S = 0.05
 _READ_BYTES = 1 << 20
+_HASH_FROM_BYTES = 2 << 20
 _SEND_EVERY_BYTES = 8 << 20
 
 
@@ -126,6 +127,12 @@ class Partial:
         self._aside = (self.hashed_bytes + len(view), self._hash.put_aside())
         self._send_to_disk()
         return self.hashed_bytes
+
+    @property
+    def worth_hashing(self) -> bool:
+        """Whether so much can be hashed that it is worth waking the thread that does it."""
+        ready = self.have.frontier - self.hashed_bytes
+        return ready >= _HASH_FROM_BYTES or (ready > 0 and self.have.frontier == self.file.size_bytes)
 
     @property
     def hashed_bytes(self) -> int:
