@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from slmtui.core.ceiling import Ceiling, MatmulRate
-from slmtui.core.events import Energy, MemoryPart, ModelFacts, ProcessMemory, Timing
+from slmtui.core.events import Energy, EngineMemory, MemoryPart, ModelFacts, ProcessMemory, Timing
 from slmtui.core.machine import Cpu, CudaToolkit, EngineState, Gpu, Machine, Memory
 from slmtui.core.measurement import Averages, Environment, Imported, Measurement, MemorySample, Session, Settings
 from slmtui.core.sampling import Sampling
@@ -168,6 +168,7 @@ def full_measurement(repetition: int = 0, *, session: str = "20261121-0131-a7f3"
             gpu_layers=0,
             extra_buffers=True,
             flash_attention=True,
+            kv_type="f16",
             head_size=32,
             decode_read_bytes=4_100_000,
             prefill_flops=9_000_000,
@@ -213,6 +214,7 @@ def full_measurement(repetition: int = 0, *, session: str = "20261121-0131-a7f3"
         "process_memory": process_memory(),
         "peak_rss_bytes": 41_000_000,
         "peak_memory": process_memory(3_000_000),
+        "allocator": EngineMemory(active_bytes=11_000_000, cache_bytes=2_000_000, peak_bytes=14_000_000),
         "memory_samples": (
             MemorySample(at_s=0.25, memory=process_memory(-1_000_000)),
             MemorySample(at_s=0.5, memory=process_memory(2_000_000)),

@@ -6,6 +6,8 @@ A *model* is a card; a *variant* is one quantization of it in one format. `pocke
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -171,6 +173,26 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         whole = next((part for part, facts in _PARTS.items() if fact in facts), fact)
         source: Source | None = getattr(self.sources, whole, None)
         return source or "catalog"
+
+
+def preferring(cards: Iterable[ModelCard], form: Format) -> tuple[ModelCard, ...]:
+    """The cards, with a default in this format where they have it: as many bits wide as the usual one, or the first."""
+    return tuple(_preferring(card, form) for card in cards)
+
+
+def _preferring(card: ModelCard, form: Format) -> ModelCard:
+    usual = card.default_variant
+    choices = [variant for variant in card.variants if variant.format == form]
+    if usual is None or usual.format == form or not choices:
+        return card
+    alike = (variant for variant in choices if _bits(variant) == _bits(usual))
+    return msgspec.structs.replace(card, default=next(alike, choices[0]).quantization)
+
+
+def _bits(variant: Variant) -> int | None:
+    """Bits of a weight as the label says: Q4_K_M, 4bit, BF16."""
+    digits = re.search(r"\d+", variant.quantization)
+    return int(digits[0]) if digits else None
 
 
 _PARTS = {

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from slmtui.core.ceiling import Ceiling
-from slmtui.core.events import MemoryPart, ModelFacts, ProcessMemory, StopReason, Timing
+from slmtui.core.events import EngineMemory, MemoryPart, ModelFacts, ProcessMemory, StopReason, Timing
 from slmtui.core.machine import Machine
 from slmtui.core.sampling import Sampling
 
@@ -140,6 +140,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     peak_rss_bytes: int | None = None
     """The largest resident size that the worker ever had, by the system's own account."""
     peak_memory: ProcessMemory | None = None
+    allocator: EngineMemory | None = None
+    """The engine's own account of its memory after the request, where it keeps one (MLX)."""
     """The largest of each figure since the worker started; all but RSS are those of the samples."""
     sampling: Sampling | None = None
     prompt_sha256: str | None = None

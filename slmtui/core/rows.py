@@ -252,6 +252,9 @@ _MEMORY = (
     _whole("process_peak_uss_bytes", lambda s: peak(s.m, lambda memory: memory.uss_bytes), of_cell=False),
     _whole("process_peak_footprint_bytes", lambda s: peak(s.m, lambda memory: memory.footprint_bytes), of_cell=False),
     _whole("process_peak_gpu_bytes", lambda s: peak(s.m, lambda memory: memory.gpu_bytes), of_cell=False),
+    _whole("allocator_active_bytes", lambda s: s.m.allocator.active_bytes if s.m.allocator else None, of_cell=False),
+    _whole("allocator_cache_bytes", lambda s: s.m.allocator.cache_bytes if s.m.allocator else None, of_cell=False),
+    _whole("allocator_peak_bytes", lambda s: s.m.allocator.peak_bytes if s.m.allocator else None, of_cell=False),
 )
 
 _SURROUNDINGS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Protocol, cast
 
 from slmtui.core.events import AnyEvent, Done, FailureKind, Inspected, Loaded
@@ -14,6 +15,15 @@ Emit = Callable[[AnyEvent], None]
 
 BACKENDS = {"llama.cpp": "slmtui.engine.llamacpp:LlamaCpp", "MLX": "slmtui.engine.mlx:Mlx"}
 """Engine name to "module:class"; nothing is imported before it is asked for."""
+
+
+_PACKAGES = {"llama.cpp": ("llama_cpp",), "MLX": ("mlx", "mlx_lm")}
+"""What an engine's backend imports, beside what every installation has."""
+
+
+def installed(engine: str) -> bool:
+    """Whether the packages of an engine are here; whether they work is another question, which a trial answers."""
+    return all(find_spec(package) is not None for package in _PACKAGES[engine])
 
 
 class EngineError(Exception):

@@ -8,41 +8,26 @@ on which that fails in either way is left alone when it works without.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from slmtui.core.llama_builds import LLAMA_PACKAGE
 from slmtui.core.machine import EngineState
-from slmtui.engine.child import run_child
+from slmtui.engine.trials import remember, remembered, run_trial, say
 
 PATIENCE_S = 60.0
 REINSTALL = f'CFLAGS=-fno-dse CXXFLAGS=-fno-dse pip install --force-reinstall --no-cache-dir "{LLAMA_PACKAGE}"'
 """The build that keeps AMX and is right with GCC 12."""
 TRIAL_COMMAND = (sys.executable, "-P", "-m", "slmtui.engine.trial")
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """What one child process lived to say."""
-
-    devices: tuple[str, ...] = ()
-    build: str | None = None
-    decoded: tuple[int, ...] = ()
-    """Batch sizes that worked."""
-    error: str | None = None
-    crashed: bool = False
-    """Whether it died of something that will happen again, not of a busy machine or a missing file."""
 
 
 async def engine_state(
@@ -61,12 +46,12 @@ async def engine_state(
             advice=f"llama-cpp-python is not installed. Install it: {REINSTALL}",
         )
     key = f"{key} {fingerprint()}"
-    known = _remembered(cache, key)
+    known = remembered(cache, key)
     if known is not None:
         return known
     state, lasting = await _try(version, model, command)
     if lasting:
-        _remember(cache, key, state)
+        remember(cache, key, state)
     return state
 
 
@@ -90,11 +75,11 @@ def _version() -> str | None:
 
 async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[EngineState, bool]:
     """The state, and whether another trial would come to the same."""
-    usual = await _run([*command, str(model)])
+    usual = await run_trial([*command, str(model)], PATIENCE_S)
     sound = EngineState(name="llama.cpp", version=version, devices=usual.devices, build=usual.build, trial="sound")
     if usual.decoded == (1, 8):
         return sound, True
-    plain = await _run([*command, str(model), "--plain-buffers"])
+    plain = await run_trial([*command, str(model), "--plain-buffers"], PATIENCE_S)
     seen = msgspec.structs.replace(sound, devices=plain.devices or usual.devices, build=plain.build or usual.build)
     if plain.decoded == (1, 8):
         advice = (
@@ -102,7 +87,7 @@ async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[Engin
             f"repacked weights, which is slower. A sound build: {REINSTALL}"
         )
         return msgspec.structs.replace(seen, trial="plain buffers only", advice=advice), usual.crashed
-    processor = await _run([*command, str(model), "--processor"]) if seen.offloads else plain
+    processor = await run_trial([*command, str(model), "--processor"], PATIENCE_S) if seen.offloads else plain
     if processor.decoded == (1, 8):
         advice = (
             f"llama.cpp fails on {seen.devices[0]} ({usual.error}), so slmtui leaves the GPU alone. Update its driver, "
@@ -111,40 +96,6 @@ async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[Engin
         return msgspec.structs.replace(seen, trial="processor only", advice=advice), usual.crashed
     advice = f"This build of llama.cpp does not work on this machine ({plain.error}). Install another: {REINSTALL}"
     return msgspec.structs.replace(seen, trial="unusable", advice=advice), False
-
-
-async def _run(command: Sequence[str]) -> Trial:
-    ended = await run_child(command, {**os.environ, "GGML_NO_BACKTRACE": "1"}, PATIENCE_S)
-    said: dict[str, Any] = {"decoded": [], "crashed": ended.code not in (0, 1, None)}
-    for line in ended.output.decode("utf-8", "replace").splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            document = json.loads(line)
-            said["decoded"] += document.pop("decoded", [])
-            said.update(document)
-    if ended.why and "error" not in said:
-        said["error"] = f"the trial {ended.why}"
-    return msgspec.convert(said, Trial)
-
-
-def _remembered(cache: Path | None, key: str) -> EngineState | None:
-    if cache is None:
-        return None
-    try:
-        known = msgspec.json.decode(cache.read_bytes(), type=dict[str, EngineState])
-    except (OSError, msgspec.DecodeError):
-        return None
-    return known.get(key)
-
-
-def _remember(cache: Path | None, key: str, state: EngineState) -> None:
-    """Keep the newest answer only: an older build does not come back unchanged often."""
-    if cache is None:
-        return
-    with contextlib.suppress(OSError):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        part = cache.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(msgspec.json.encode({key: state}))
-        part.replace(cache)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -156,11 +107,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         bindings = llama_library.load()
     except (ImportError, OSError, RuntimeError) as error:
-        _say(error=f"llama.cpp cannot be loaded: {error}")
+        say(error=f"llama.cpp cannot be loaded: {error}")
         return 1
     found = llama_devices.devices()
     names = [device.name if device.kind == "CPU" else f"{device.name} {device.description}" for device in found]
-    _say(devices=names, build=llama_library.build_line())
+    say(devices=names, build=llama_library.build_line())
     parameters = bindings.llama_model_default_params()
     parameters.use_extra_bufts = "--plain-buffers" not in arguments
     alone = llama_devices.device_list(())  # must live until the model is open
@@ -168,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
         parameters.devices, parameters.n_gpu_layers = ctypes.cast(alone, ctypes.c_void_p), 0
     model = bindings.llama_model_load_from_file(arguments[0].encode(), parameters)
     if not model:
-        _say(error=llama_library.LOG.errors() or "the model does not load")
+        say(error=llama_library.LOG.errors() or "the model does not load")
         return 1
     settings = bindings.llama_context_default_params()
     settings.n_ctx, settings.n_batch = 64, 64
@@ -179,17 +130,11 @@ def main(arguments: Sequence[str]) -> int:
             context,
             bindings.llama_batch_get_one(ctypes.cast(tokens, ctypes.POINTER(bindings.llama_token)), count),
         ):
-            _say(error=llama_library.LOG.errors() or "decoding fails")
+            say(error=llama_library.LOG.errors() or "decoding fails")
             return 1
         bindings.llama_synchronize(context)
-        _say(decoded=[count])
+        say(decoded=[count])
     return 0
-
-
-def _say(**known: object) -> None:
-    """One JSON line, written at once: the next step may end this process."""
-    sys.stdout.write(json.dumps(known) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ async def _running_parts() -> list[Finding]:
         machine = await services.machine()
         findings.append(Finding(what="machine", sound=True, words=strip_words(machine)))
         findings += [_engine(engine) for engine in machine.engines]
+        findings += [Finding(what="note", sound=True, words=note) for note in machine.notes]
         advice = gpu_advice(machine)
         if advice:
             findings.append(Finding(what="GPU", sound=False, words="not used", advice=advice))

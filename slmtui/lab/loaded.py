@@ -12,6 +12,7 @@ import msgspec
 from slmtui.core.catalog import LocalModel
 from slmtui.core.events import (
     AnyEvent,
+    EngineMemory,
     Failed,
     FailureKind,
     Inspected,
@@ -45,6 +46,7 @@ class LoadedModel:
         self.process_memory: ProcessMemory | None = None
         self.peak_rss_bytes: int | None = None
         self.peak_memory: ProcessMemory | None = None
+        self.allocator: EngineMemory | None = None
         self.load_s: float | None = None
         self.page_cache = "unknown"
         self._client: WorkerClient | None = None
@@ -74,6 +76,15 @@ class LoadedModel:
         if load is None:
             return Settings()
         largest = self.facts.context or load.batch
+        if load.engine == "MLX":  # it has no such settings as threads, layers, or types of the cache
+            return Settings(
+                batch=min(load.batch, largest),
+                micro_batch=min(load.micro_batch, load.batch, largest),
+                context=self.facts.context,
+                type_k=self.facts.kv_type,
+                type_v=self.facts.kv_type,
+                device=self.facts.device or load.device,
+            )
         return Settings(
             threads=load.threads,
             threads_batch=load.threads_batch or load.threads,
@@ -163,6 +174,6 @@ class LoadedModel:
                 self.facts, self.planned = event.facts, event.planned
             case MemorySampled():
                 self.process_memory, self.peak_rss_bytes = event.memory, event.peak_rss_bytes
-                self.peak_memory = event.peak
+                self.peak_memory, self.allocator = event.peak, event.engine
             case _:
                 pass

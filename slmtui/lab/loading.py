@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import platform
 import secrets
+import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from slmtui.core.catalog import LocalModel
+from slmtui.core.catalog import Format, LocalModel
 from slmtui.core.machine import Machine
 from slmtui.core.offload import ALL
+from slmtui.engine.backends import installed
 from slmtui.engine.protocol import Load
 from slmtui.sources.config import Config
 
+ENGINES: Mapping[Format, Literal["llama.cpp", "MLX"]] = {"GGUF": "llama.cpp", "MLX": "MLX"}
+"""The engine that opens a format."""
+MLX_MISSING = "MLX is not installed here; install it (pip install 'slmtui[mlx]'), or pull a GGUF variant"
 RESERVE_BYTES = 256 * 1024 * 1024
 """Memory that a model may not take: the worker itself and what the system needs to stay responsive."""
 
@@ -45,15 +53,25 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Refuse a model that the exact dry run says will not fit into free memory."""
 
 
+def formats() -> tuple[Format, ...]:
+    """Formats that an engine installed here opens, the preferred one first: on Apple silicon that is MLX's."""
+    if not installed("MLX"):
+        return ("GGUF",)
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    return ("MLX", "GGUF") if apple else ("GGUF", "MLX")
+
+
 def load_request(
     model: LocalModel, options: LoadOptions, machine: Machine, config: Config, available_bytes: int | None
 ) -> Load:
     """The request that loads the model here; `available_bytes` of main memory may be taken, None does not ask."""
-    state = next((engine for engine in machine.engines if engine.name == "llama.cpp"), None)
+    engine = ENGINES[model.format]
+    state = next((state for state in machine.engines if state.name == engine), None)
     device = options.device or ("gpu" if state is not None and state.offloads else "cpu")
     layers = ALL if options.gpu_layers is None else options.gpu_layers
     return Load(
         path=str(model.path),
+        engine=engine,
         device=device,
         gpu_layers=0 if device == "cpu" else layers,
         split_mode=options.split_mode,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from slmtui import __version__
-from slmtui.core.catalog import CatalogError, LocalModel, ModelCard
+from slmtui.core.catalog import CatalogError, LocalModel, ModelCard, preferring
 from slmtui.core.events import Failed, Inspected, ModelFacts, Timing
 from slmtui.core.machine import GpuUser, Machine, Memory
 from slmtui.core.measurement import Environment, Kind, Measurement, Session
@@ -66,6 +66,9 @@ class Services:
 
     def __post_init__(self) -> None:
         self.surroundings = Surroundings(self.paths.cache)
+        self.formats = loading.formats()
+        """Formats that an engine installed here opens, the preferred one first."""
+        self.catalog = preferring(self.catalog, self.formats[0])
 
     @classmethod
     def open(cls, *, strict: bool) -> Services:
@@ -117,8 +120,8 @@ class Services:
     # -- models
 
     def models(self) -> tuple[LocalModel, ...]:
-        """Models that an engine of this version opens: bundled, downloaded, other programs', and the person's files."""
-        return tuple(model for model in self.library() if model.format == "GGUF")
+        """Models that an engine here opens: bundled, downloaded, other programs', and the person's files."""
+        return tuple(model for model in self.library() if model.format in self.formats)
 
     def bundled(self) -> tuple[LocalModel, ...]:
         """The models that come with the program, which takes no search."""
@@ -135,10 +138,8 @@ class Services:
             library.UnknownModelError: there is no such model that can be opened; the message says what to do.
         """
         model = self.find_any(spec)
-        if model.format == "MLX":
-            raise library.UnknownModelError(
-                f"{model.id} is here in MLX's format, which no engine of this version opens; pull a GGUF variant"
-            )
+        if model.format not in self.formats:
+            raise library.UnknownModelError(f"{model.id} is here in MLX's format, and {loading.MLX_MISSING}")
         return model
 
     def find_any(self, spec: str) -> LocalModel:
@@ -275,6 +276,7 @@ class Services:
             process_memory=loaded.process_memory,
             peak_rss_bytes=loaded.peak_rss_bytes,
             peak_memory=loaded.peak_memory,
+            allocator=loaded.allocator,
             load_average=surroundings.load_average,
             temperature_c=surroundings.temperature_c,
             power=surroundings.power,
@@ -306,7 +308,7 @@ class Services:
     async def sha256(self, path: Path) -> str | None:
         """Hash of a model file, None when it cannot be read; a file that did not change is read once."""
         try:
-            return await asyncio.to_thread(hashes.file_sha256, path, self.paths.hashes)
+            return await asyncio.to_thread(hashes.model_sha256, path, self.paths.hashes)
         except OSError:
             return None
 
@@ -362,9 +364,9 @@ def prompt_sha256(text: str) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """Size and time of change, which tell a file from the one that replaced it."""
+    """Size and time of change, which tell a file from the one that replaced it; of a folder, of all files in it."""
     try:
-        status = path.stat()
+        found = [file.stat() for file in path.iterdir()] if path.is_dir() else [path.stat()]
     except OSError:
         return 0, 0
-    return status.st_size, status.st_mtime_ns
+    return sum(each.st_size for each in found), max((each.st_mtime_ns for each in found), default=0)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from slmtui.core.machine import GpuUser, Machine, Memory
+from slmtui.core.apple import MLX_PACKAGE, takes_mlx
+from slmtui.core.machine import EngineState, GpuUser, Machine, Memory
 from slmtui.sources.resources import pocket_folder
 
 TRIAL_MODEL = "pocket-5m-Q4_K_M.gguf"
@@ -56,14 +57,19 @@ class Surroundings:
 
     async def _detect(self) -> Machine:
         # Imported here: the two cost 30 ms, and the first frame does not need them.
-        from slmtui.engine import trial
+        from slmtui.engine import mlx_trial, trial
         from slmtui.sources import detect
 
         machine = await asyncio.to_thread(detect.detect, self._cache)
         graphics = [f"{gpu.name} {gpu.driver}" for gpu in machine.gpus]
         key = " ".join(filter(None, (machine.cpu.name, platform.node(), *graphics, machine.cuda_visible_devices)))
-        state = await trial.engine_state(pocket_folder() / TRIAL_MODEL, self._cache / "trial.json", key)
-        return msgspec.structs.replace(machine, engines=(state,))
+        state, mlx = await asyncio.gather(
+            trial.engine_state(pocket_folder() / TRIAL_MODEL, self._cache / "trial.json", key),
+            mlx_trial.engine_state(self._cache / "mlx-trial.json", key),
+        )
+        if mlx is None and takes_mlx(machine):
+            mlx = EngineState(name="MLX", trial="unusable", advice=f"MLX is not installed. Install it: {MLX_PACKAGE}")
+        return msgspec.structs.replace(machine, engines=(state, mlx) if mlx is not None else (state,))
 
 
 async def quick_machine() -> Machine:

@@ -13,6 +13,7 @@ import msgspec
 import psutil
 from msgspec.structs import replace
 
+from slmtui.core.apple import mlx_note
 from slmtui.core.machine import Cpu, Gpu, Machine, Memory
 from slmtui.core.text import one_line
 from slmtui.sources.detect_files import as_int
@@ -108,7 +109,7 @@ def merged(machine: Machine, facts: Mapping[str, str], profile: Profile) -> Mach
         machine.cpu.architecture == "x86_64" and (chip is not None or facts.get("hw.optional.arm64") == "1")
     )
     limit_mib = as_int(facts.get("iogpu.wired_limit_mb"))
-    return replace(
+    found = replace(
         machine,
         cpu=_processor(machine.cpu, facts, chip or brand),
         gpus=_gpus(profile, chip),
@@ -116,8 +117,9 @@ def merged(machine: Machine, facts: Mapping[str, str], profile: Profile) -> Mach
         apple_chip=chip,
         # 0 stands for the system's own limit, which only Metal can tell.
         gpu_memory_limit_bytes=limit_mib * 1024**2 if limit_mib else None,
-        notes=(*machine.notes, _ROSETTA) if translated else machine.notes,
     )
+    note = _ROSETTA if translated else mlx_note(found)
+    return replace(found, notes=(*found.notes, note)) if note else found
 
 
 def _processor(cpu: Cpu, facts: Mapping[str, str], name: str | None) -> Cpu:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from slmtui.sources.remembered import Remembered
 
+_OF_A_MODEL = (".json", ".jinja", ".safetensors")
+"""Endings of the files of an MLX folder that say what the model does."""
+
 
 def file_sha256(path: Path, cache: Path) -> str:
     """SHA-256 of a file in lower-case hexadecimal; `cache` is the JSON file that remembers it.
@@ -15,6 +18,19 @@ def file_sha256(path: Path, cache: Path) -> str:
         OSError: the file at `path` can't be read.
     """
     return Remembered(cache, str).of(path, _digest)
+
+
+def model_sha256(path: Path, cache: Path) -> str:
+    """SHA-256 of a model: of its file, or of the hashes and names of an MLX folder's configs and weights, by name.
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    if not path.is_dir():
+        return file_sha256(path, cache)
+    files = sorted(file for file in path.iterdir() if file.suffix in _OF_A_MODEL and file.is_file())
+    listed = "".join(f"{file_sha256(file, cache)}  {file.name}\n" for file in files)
+    return hashlib.sha256(listed.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def learn_sha256(path: Path, cache: Path, sha256: str) -> None:

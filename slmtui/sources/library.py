@@ -1,4 +1,4 @@
-"""Models that are on this machine: the bundled ones, and .gguf files in the person's folders."""
+"""Models that are on this machine: the bundled ones, and .gguf files and MLX folders in the person's folders."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from slmtui.core.catalog import LocalModel, ModelCard, Variant
 from slmtui.core.hub_files import SHARD
 from slmtui.core.quantization import matching
 from slmtui.core.text import one_line, shorten
+from slmtui.sources.library_hub import mlx_label
 from slmtui.sources.resources import pocket_folder
 
 _DEPTH_LIMIT = 8
 _ENTRY_LIMIT = 50_000
+_MLX_CONFIG, _MLX_WEIGHTS = "config.json", ".safetensors"
 _SEE = "`slmtui models` lists what is here"
 
 
@@ -63,7 +65,7 @@ def find_model(
     if card is not None:
         return _catalog_model(card, spec.partition(":")[2], shared)
     path = absolute(spec)
-    if _holds(path.is_file):
+    if _holds(path.is_file) or _is_mlx_folder(path):
         return _named_file(path, local_models(cards, (), shared))
     local = local_models(cards, folders, shared)
     named = _of_repository(spec, local) or [
@@ -139,7 +141,7 @@ def _named_file(path: Path, known: Sequence[LocalModel]) -> LocalModel:
         with contextlib.suppress(OSError, ValueError):
             if one.path.samefile(path):
                 return one
-    model = _file_model(path)
+    model = _model_at(path)
     if model is None:
         raise UnknownModelError(
             f"the name of {one_line(str(path))} is not valid UTF-8, so the engine can't be told to open it; "
@@ -149,23 +151,32 @@ def _named_file(path: Path, known: Sequence[LocalModel]) -> LocalModel:
 
 
 def _folder_models(folder: str | Path) -> Iterator[LocalModel]:
-    for path in sorted(_gguf_files(absolute(str(folder)))):
-        if (model := _file_model(path)) is not None:
+    for path in sorted(_model_paths(absolute(str(folder)))):
+        if (model := _model_at(path)) is not None:
             yield model
 
 
-def _file_model(path: Path) -> LocalModel | None:
-    """The model in a file; None when it is gone again or its name can't be written in UTF-8."""
+def _model_at(path: Path) -> LocalModel | None:
+    """The model in a file or an MLX folder; None when it is gone again or its name can't be written in UTF-8."""
     try:
         str(path).encode()
+        mlx = path.is_dir()
         size_bytes = _size_bytes(path)
     except (OSError, UnicodeEncodeError):
         return None
-    return LocalModel(id=str(path), name=one_line(path.stem), path=path, size_bytes=size_bytes)
+    name = one_line(path.name if mlx else path.stem)
+    return LocalModel(id=str(path), name=name, path=path, size_bytes=size_bytes, format="MLX" if mlx else "GGUF")
+
+
+def _is_mlx_folder(path: Path) -> bool:
+    """Whether a folder is a model in MLX's format: it has a config and weights."""
+    return _holds((path / _MLX_CONFIG).is_file) and any(name.endswith(_MLX_WEIGHTS) for name in _names(path))
 
 
 def _size_bytes(path: Path) -> int:
-    """Size of the file, of all parts together when it is the first of a split model."""
+    """Size of the file, of all parts together when it is the first of a split model; of an MLX folder's files."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     part = SHARD.fullmatch(path.name)
     if part is None:
         return path.stat().st_size
@@ -174,8 +185,8 @@ def _size_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _gguf_files(folder: Path) -> Iterator[Path]:
-    """Paths of model files below `folder`, breadth first so that a limit cuts the deepest; a file is itself."""
+def _model_paths(folder: Path) -> Iterator[Path]:
+    """Paths of GGUF files and MLX folders from `folder` down, breadth first so that a limit cuts the deepest."""
     if _holds(folder.is_file):
         yield folder
         return
@@ -194,6 +205,8 @@ def _gguf_files(folder: Path) -> Iterator[Path]:
         except OSError:
             continue
         budget -= len(listing)
+        if _MLX_CONFIG in {entry.name for entry in listing} and mlx_label(current) is not None:
+            yield current
         for entry in listing:
             if _holds(entry.is_dir) and depth < _DEPTH_LIMIT:
                 waiting.append((current / entry.name, depth + 1))
@@ -235,7 +248,7 @@ def _missing_file(path: Path) -> str:
     shown = one_line(str(path))
     if _holds(path.is_dir):
         names = [name for name in _names(path) if name.lower().endswith(".gguf")]
-        inside = f"name one of its files: {_listed(names)}" if names else f"it holds no .gguf file; {_SEE}"
+        inside = f"name one of its files: {_listed(names)}" if names else f"it holds no model; {_SEE}"
         return f"{shown} is a folder; {inside}"
     close = difflib.get_close_matches(path.name, _names(path.parent), n=3)
     meant = f"did you mean {_listed(close)}?" if close else f"correct the path, or name a model: {_SEE}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import STORY, run, story_with
+from tests.mlx_models import SOURCE, Forms, needs_mlx
 
 BEGIN = "Once upon a time"
 RAW = ("--raw", "--temp", "0", "-t", "1")
@@ -102,3 +103,23 @@ def test_a_model_that_fails_does_not_take_the_others_with_it() -> None:
     done = run("chat", "pocket-5m", "pocket-2m", "-c", "256", "-t", "1", "-p", long, "--json")
     assert done.returncode == 1
     assert [answer["failure"] for answer in json.loads(done.stdout)] == ["context_full"] * 2
+
+
+@needs_mlx
+def test_the_gguf_and_the_mlx_form_of_a_model_side_by_side(mlx_forms: Forms) -> None:
+    path = mlx_forms("bf16")
+    done = run("chat", SOURCE, path, "-p", "What is prefill?", "--temp", "0", "-n", "12")
+    assert done.returncode == 0, done.stderr
+    theirs, ours = done.stdout.split("── ")[1:]
+    assert theirs.startswith("Pocket 5M F16 (demo)\n")
+    assert ours.startswith("bf16\n")
+    assert theirs.split("\n", 1)[1].strip() == ours.split("\n", 1)[1].strip() != ""
+    assert done.stderr.count("prefill") == 2
+    (path / "model.safetensors").rename(path / "elsewhere")
+    try:
+        failed = run("chat", path, "-p", "Hello")
+        assert failed.returncode == 1
+        assert "Traceback" not in failed.stderr
+        assert "is a folder; it holds no model" in failed.stderr
+    finally:
+        (path / "elsewhere").rename(path / "model.safetensors")

@@ -20,6 +20,7 @@ NOT_IN_ROWS = {
     "facts.threads": "as in settings",
     "facts.device": "as in settings",
     "facts.extra_buffers": "as in settings",
+    "facts.kv_type": "as in settings",
     "peak_memory.rss_bytes": "`process_peak_rss_bytes` is the system's own account of it",
     "memory_samples.0.at_s": "memory in time is a table of its own: the JSON export has it",
     "memory_samples.0.memory.rss_bytes": "`process_peak_rss_bytes` is the system's own account of the peak",

@@ -10,7 +10,7 @@ import msgspec
 import psutil
 import pytest
 
-from slmtui.core.catalog import LocalModel
+from slmtui.core.catalog import Format, LocalModel
 from slmtui.core.events import AnyEvent, Loaded
 from slmtui.core.machine import EngineState
 from slmtui.engine import trial
@@ -48,7 +48,8 @@ def workers() -> list[int]:
 def model(path: Path, name: str | None = None) -> LocalModel:
     """A file as a model."""
     size = path.stat().st_size if path.exists() else 0
-    return LocalModel(id=str(path), name=name or path.stem, path=path, size_bytes=size)
+    form: Format = "MLX" if path.is_dir() else "GGUF"
+    return LocalModel(id=str(path), name=name or path.stem, path=path, size_bytes=size, format=form)
 
 
 async def load(shared: Services, path: Path, **options: object) -> LoadedModel:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from msgspec.structs import replace
+
+from slmtui.core.apple import takes_mlx
 from slmtui.core.machine import Cpu, Machine
 from slmtui.sources.detect_macos import Profile, memory, merged, parse_profile, parse_sysctl
 
@@ -53,7 +57,7 @@ PROFILE_INTEL = json.dumps(
     }
 )
 ARM64 = Machine(cpu=Cpu(architecture="arm64", physical_cores=8, logical_cores=8, usable_cores=8), system="macOS 15.2")
-X86 = Machine(cpu=Cpu(architecture="x86_64", logical_cores=12))
+X86 = Machine(cpu=Cpu(architecture="x86_64", logical_cores=12), system="macOS 15.2")
 
 
 def test_apple_chip() -> None:
@@ -65,6 +69,14 @@ def test_apple_chip() -> None:
     assert (gpu.name, gpu.vendor, gpu.unified) == ("Apple M3 GPU, 10 cores", "Apple", True)
     assert machine.gpu_memory_limit_bytes is None, "0 is the system's own limit, not none at all"
     assert machine.notes == ()
+    assert takes_mlx(machine)
+
+
+@pytest.mark.parametrize(("system", "noted"), [("macOS 13.6.9", True), ("macOS 14.0", False), ("macOS", False)])
+def test_a_system_that_is_too_old_for_mlx_is_noted(system: str, noted: bool) -> None:
+    machine = merged(replace(ARM64, system=system), parse_sysctl(SYSCTL_M3), parse_profile(PROFILE_M3))
+    assert any("MLX needs macOS 14 or newer and this is macOS 13.6.9" in note for note in machine.notes) is noted
+    assert takes_mlx(machine) is not noted
 
 
 def test_a_raised_gpu_limit_is_kept() -> None:
@@ -83,7 +95,9 @@ def test_rosetta_is_noted_even_where_the_child_process_was_not_translated() -> N
     facts = {"machdep.cpu.brand_string": "VirtualApple @ 2.50GHz", "sysctl.proc_translated": "1"}
     translated_child = merged(X86, facts, parse_profile(PROFILE_M3))
     for machine in (native_child, translated_child):
-        assert "Rosetta" in machine.notes[0]
+        (note,) = machine.notes
+        assert "Rosetta" in note
+        assert not takes_mlx(machine)
         assert machine.apple_chip == "Apple M3"
         assert machine.cpu.name == "Apple M3"
 
@@ -91,7 +105,9 @@ def test_rosetta_is_noted_even_where_the_child_process_was_not_translated() -> N
 def test_intel_mac() -> None:
     machine = merged(X86, parse_sysctl(SYSCTL_INTEL), parse_profile(PROFILE_INTEL))
     assert machine.apple_chip is None
-    assert machine.notes == ()
+    (note,) = machine.notes
+    assert "MLX needs an Apple chip" in note
+    assert not takes_mlx(machine)
     assert machine.cpu.instruction_sets == ("AVX2", "FMA", "F16C")
     assert (machine.cpu.physical_cores, machine.cpu.logical_cores, machine.cpu.performance_cores) == (6, 12, None)
     built_in, card = machine.gpus

@@ -141,7 +141,7 @@ def test_find_by_name_in_the_folders(tmp_path: Path) -> None:
         ("modle.gguf", r"there is no file .*modle\.gguf; did you mean model\.gguf\?"),
         ("nowhere/model.gguf", r"there is no file .*nowhere.model\.gguf; correct the path"),
         ("./folder", r"folder is a folder; name one of its files: a\.gguf"),
-        ("void", r"void is a folder; it holds no \.gguf file"),
+        ("void", r"void is a folder; it holds no model"),
         ("x" * 5000, r"no model is called x+…; `slmtui models`"),
         ("x" * 5000 + ".gguf", r"there is no file"),
         ("nul\0.gguf", r"there is no file .*nul\.gguf"),

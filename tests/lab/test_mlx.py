@@ -1,0 +1,206 @@
+"""Models in MLX's format as a person uses them: found, chosen, talked to beside llama.cpp, measured."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from slmtui.core.catalog import ModelCard, Variant, preferring
+from slmtui.core.events import AnyEvent, Failed, FailureKind, Inspected
+from slmtui.core.machine import EngineState, Machine
+from slmtui.core.rows import row
+from slmtui.core.sampling import Sampling
+from slmtui.lab import loading, surroundings
+from slmtui.lab.loading import LoadOptions, load_request
+from slmtui.lab.services import Services
+from slmtui.lab.talk import ask_all
+from slmtui.sources import detect
+from slmtui.sources.config import Config
+from slmtui.sources.hashes import model_sha256
+from slmtui.sources.library import UnknownModelError
+from tests.engine.support import F16, of, prompted, text_of
+from tests.lab.seats import model, of_seat, seated, services
+from tests.mlx_models import Forms, needs_mlx
+from tests.sources.test_detect_macos import ARM64
+
+GREEDY = Sampling(temperature=0, max_tokens=12)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
+    async with services(tmp_path_factory.mktemp("mlx")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that looks like a model in MLX's format; nobody opens it."""
+    path = tmp_path / "models" / "tiny-mlx"
+    path.mkdir(parents=True)
+    (path / "config.json").write_text('{"model_type": "llama", "quantization": {"bits": 4, "group_size": 64}}')
+    (path / "model.safetensors").write_bytes(bytes(1000))
+    return path
+
+
+# -- found and chosen
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_folder_is_found_by_path_and_among_the_persons_own(
+    shared: Services, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "formats", ("GGUF", "MLX"))
+    monkeypatch.setattr(shared, "config", Config(folders=(str(folder.parents[1]),)))
+    found = shared.find(str(folder))
+    assert (found.format, found.path, found.name) == ("MLX", folder, "tiny-mlx")
+    assert found.size_bytes == 1000 + (folder / "config.json").stat().st_size
+    assert found in shared.models()
+    assert shared.find("tiny-mlx") == found
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_without_mlx_a_folder_is_listed_and_refused(
+    shared: Services, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "formats", ("GGUF",))
+    monkeypatch.setattr(shared, "config", Config(folders=(str(folder),)))
+    assert [one.path for one in shared.library() if one.format == "MLX"] == [folder]
+    assert not [one for one in shared.models() if one.format == "MLX"]
+    with pytest.raises(UnknownModelError, match="MLX is not installed here; install it"):
+        shared.find(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("system", "chip", "installed", "formats"),
+    [
+        ("darwin", "arm64", True, ("MLX", "GGUF")),
+        ("darwin", "arm64", False, ("GGUF",)),
+        ("darwin", "x86_64", True, ("GGUF", "MLX")),
+        ("linux", "aarch64", True, ("GGUF", "MLX")),
+    ],
+)
+def test_mlx_is_preferred_on_apple_silicon(
+    monkeypatch: pytest.MonkeyPatch, system: str, chip: str, installed: bool, formats: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: chip)
+    monkeypatch.setattr(loading, "installed", lambda _: installed)
+    assert loading.formats() == formats
+
+
+def test_the_default_in_the_preferred_format() -> None:
+    def card(*labels: str, default: str | None = None) -> ModelCard:
+        forms = {label: "MLX" if label.endswith("bit") or label == "bf16" else "GGUF" for label in labels}
+        variants = tuple(
+            msgspec.convert({"quantization": label, "format": form}, Variant) for label, form in forms.items()
+        )
+        return ModelCard(id="m", name="M", family="M", developer="D", variants=variants, default=default)
+
+    def chosen(one: ModelCard, form: str = "MLX") -> str | None:
+        (found,) = preferring([one], "MLX" if form == "MLX" else "GGUF")
+        return found.default_variant.quantization if found.default_variant else None
+
+    assert chosen(card("Q4_K_M", "4bit", "8bit")) == "4bit"
+    assert chosen(card("Q4_K_M", "Q8_0", "4bit", "8bit", default="Q8_0")) == "8bit"
+    assert chosen(card("BF16", "4bit", "bf16")) == "bf16"
+    assert chosen(card("Q5_K_M", "4bit", "8bit")) == "4bit"
+    assert chosen(card("Q4_K_M")) == "Q4_K_M"
+    assert chosen(card("4bit", "Q8_0"), "GGUF") == "Q8_0"
+    assert chosen(card()) is None
+
+
+@pytest.mark.parametrize(
+    ("devices", "asked", "device", "layers"),
+    [(("CPU",), None, "cpu", 0), (("Metal", "CPU"), None, "gpu", -1), (("Metal", "CPU"), "cpu", "cpu", 0)],
+)
+def test_the_format_decides_the_engine(
+    folder: Path, devices: tuple[str, ...], asked: str | None, device: str, layers: int
+) -> None:
+    llama = EngineState(name="llama.cpp", version="1", devices=("CUDA0 Card", "CPU"), trial="sound")
+    machine = Machine(engines=(llama, EngineState(name="MLX", version="1", devices=devices, trial="sound")))
+    mine = model(folder)
+    request = load_request(mine, LoadOptions(device=asked), machine, Config(), None)
+    assert (request.engine, request.device, request.gpu_layers) == ("MLX", device, layers)
+    theirs = load_request(model(F16), LoadOptions(), machine, Config(), None)
+    assert (theirs.engine, theirs.device) == ("llama.cpp", "gpu")
+
+
+async def test_a_mac_that_could_have_mlx_is_told_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slmtui.engine import mlx_trial, trial
+
+    async def none(*_: object) -> None:
+        return None
+
+    async def sound(*_: object) -> EngineState:
+        return EngineState(name="llama.cpp", version="1", trial="sound")
+
+    monkeypatch.setattr(detect, "detect", lambda _: msgspec.structs.replace(ARM64, apple_chip="Apple M3"))
+    monkeypatch.setattr(mlx_trial, "engine_state", none)
+    monkeypatch.setattr(trial, "engine_state", sound)
+    machine = await surroundings.Surroundings(home).machine()
+    _, mlx = machine.engines
+    assert (mlx.name, mlx.version, mlx.trial) == ("MLX", None, "unusable")
+    assert mlx.advice is not None
+    assert "pip install" in mlx.advice
+
+
+def test_the_hash_of_a_folder_is_that_of_what_the_model_is(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "hashes.json"
+    before = model_sha256(folder, cache)
+    (folder / "README.md").write_text("more words")
+    copied = Path(shutil.copytree(folder, tmp_path / "copy"))
+    assert model_sha256(folder, cache) == model_sha256(copied, cache) == before
+    (copied / "model.safetensors").write_bytes(bytes(999) + b"\x01")
+    assert model_sha256(copied, cache) != before
+    (folder / "config.json").unlink()
+    assert model_sha256(folder, cache) != before
+
+
+# -- used
+
+
+@needs_mlx
+@pytest.mark.asyncio(loop_scope="module")
+async def test_both_engines_answer_side_by_side_and_each_says_how(shared: Services, mlx_forms: Forms) -> None:
+    path = mlx_forms("bf16")
+    async with seated(shared, [F16, path]) as seats:
+        async with aclosing(ask_all(seats, "What is prefill?", GREEDY, "in turn")) as stream:
+            told = [item async for item in stream]
+        llama, mlx = (of_seat(told, seat) for seat in seats)
+        assert text_of(llama) == text_of(mlx)
+        assert prompted(llama).text == prompted(mlx).text
+        ours, theirs = (seat.measurements[0] for seat in reversed(seats))
+    assert theirs.allocator is None
+    assert ours.settings.threads is None
+    assert ours.settings.type_k == "bf16"
+    assert ours.file_sha256 == model_sha256(path, shared.paths.hashes)
+    told_row = row(ours)
+    assert told_row["engine"].startswith("MLX ")
+    assert told_row["allocator_active_bytes"] > 10_000_000
+    assert told_row["allocator_peak_bytes"] >= told_row["allocator_active_bytes"]
+    assert told_row["weights_bytes"] == 10_492_416
+
+
+@needs_mlx
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_folder_is_looked_at_again_when_a_file_in_it_has_changed(
+    shared: Services, mlx_forms: Forms, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(mlx_forms("bf16"), tmp_path / "model"))
+    mine = model(path)
+    first: AnyEvent = await shared.inspect(mine)
+    assert isinstance(first, Inspected)
+    assert await shared.inspect(mine) is first
+    (path / "model.safetensors").write_bytes(b"cut off")
+    second = await shared.inspect(mine)
+    assert isinstance(second, Failed)
+    assert second.kind is FailureKind.BAD_FILE
+    assert not of([second], Inspected)
