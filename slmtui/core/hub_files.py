@@ -60,6 +60,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     repository: str
     """`owner/name` as the hub writes it, which is a new name where the repository was renamed."""
     commit: str
+    branch: str | None = None
+    """Branch or tag that was asked for and is at this commit; None when a commit was asked for."""
     files: tuple[HubFile, ...]
     refused: tuple[str, ...] = ()
     """Names of files that are left out because they could leave the cache or can't be written."""
@@ -98,6 +100,11 @@ def checked_repository(name: object) -> str:
     if not isinstance(name, str) or not is_repository(name):
         raise HubDataError(f"{shorten(one_line(str(name)), 80)!r} is not the name of a repository, which is owner/name")
     return name
+
+
+def is_commit(revision: str) -> bool:
+    """Whether this is a commit's hash, and not the name of a branch or tag."""
+    return _HEX40.fullmatch(revision) is not None
 
 
 def checked_commit(commit: object) -> str:

@@ -16,7 +16,16 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from slmtui import __version__
-from slmtui.core.hub_files import HubDataError, HubFile, Listing, checked_commit, checked_file, checked_repository
+from slmtui.core.hub_files import (
+    HubDataError,
+    HubFile,
+    Listing,
+    checked_commit,
+    checked_file,
+    checked_path,
+    checked_repository,
+    is_commit,
+)
 from slmtui.core.text import one_line, shorten
 from slmtui.sources.hub_errors import HubError, gated, missing, refusal
 from slmtui.sources.hub_folder import cache_folder
@@ -77,7 +86,7 @@ class Hub:
                 repository,
                 lambda api: api.model_info(repository, revision=revision, files_metadata=True, timeout=self.timeout_s),
             )
-            found = _listing(info)
+            found = _listing(info, revision)
         except HubDataError as error:
             raise HubError("hostile", f"{error}; nothing was downloaded") from error
         if found.gated and self.token is None:
@@ -175,7 +184,7 @@ class Hub:
         )
 
 
-def _listing(info: ModelInfo) -> Listing:
+def _listing(info: ModelInfo, revision: str | None) -> Listing:
     """What the hub said, checked."""
     files: list[HubFile] = []
     refused: list[str] = []
@@ -190,6 +199,7 @@ def _listing(info: ModelInfo) -> Listing:
     return Listing(
         repository=checked_repository(info.id),
         commit=checked_commit(info.sha),
+        branch=None if revision and is_commit(revision) else checked_path(revision or "main"),
         files=tuple(files),
         refused=tuple(refused),
         gated=bool(info.gated),

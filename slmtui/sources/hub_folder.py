@@ -110,7 +110,10 @@ class RepositoryFolder:
         Raises:
             OSError: it can't be written.
         """
-        reference = self.path / "refs" / branch
+        reference = self.path.joinpath("refs", *branch.split("/"))
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if reference.read_text("ascii") == commit:
+                return
         reference.parent.mkdir(parents=True, exist_ok=True)
         self.confine(reference.parent)
         write_atomically(reference, checked_commit(commit))

@@ -55,7 +55,7 @@ class Pull:
         """
         folder, commit, file = self._folder, self._listing.commit, self.file
         if folder.has(commit, file):
-            return folder.pointer(commit, file)
+            return self._publish()
         blob = folder.blob(file)
         folder.prepare()
         with contextlib.ExitStack() as stack:
@@ -76,13 +76,21 @@ class Pull:
                 finally:
                     partial.close()
                 partial.path.replace(blob)
-            return folder.publish(commit, file)
+            return self._publish()
 
     def stop(self) -> None:
         """End `run` soon."""
         self._stopped = True
         if self._download is not None:
             self._download.stop()
+
+    def _publish(self) -> Path:
+        """Give the content its name, and note which commit the branch is at."""
+        path = self._folder.publish(self._listing.commit, self.file)
+        if self._listing.branch is not None:
+            with contextlib.suppress(OSError):  # a cache that can be read only, with the file in it
+                self._folder.remember(self._listing.branch, self._listing.commit)
+        return path
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
         """Wait until this process is the only one that writes the file.

@@ -38,9 +38,9 @@ def test_other_programs_find_what_was_pulled_and_it_finds_theirs(hub: LoopbackHu
     ours = pull_of(hub).run()
     small = pull_of(hub, "config.json").run()
     sent = hub.sent()
+    assert hf_hub_download(NAME, FILE, local_files_only=True) == str(ours)
     assert hf_hub_download(NAME, FILE) == str(ours)
     assert hf_hub_download(NAME, "config.json") == str(small)
-    assert hf_hub_download(NAME, FILE, local_files_only=True) == str(ours)
     (repository,) = scan_cache_dir(cache_folder()).repos
     assert (repository.repo_id, repository.nb_files, repository.size_on_disk) == (NAME, 2, len(CONTENT) + 3)
     assert not scan_cache_dir(cache_folder()).warnings
