@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 _Text = TypeVar("_Text", str, list[int])
@@ -21,11 +22,20 @@ def shared(one: Sequence[Any], other: Sequence[Any]) -> int:
 
 
 def usual(texts: Sequence[_Text]) -> _Text:
-    """The longest beginning that more than half of the texts have.
+    """The beginning that is worth the most to read only once: its length times the number of other texts that have it.
+
+    A single text is its own beginning.
 
     Raises:
-        ValueError: there is no text.
+        IndexError: there is no text.
     """
     ordered = sorted(texts)
-    pairs = zip(ordered, ordered[len(ordered) // 2 :], strict=False)  # what the ends of a run share, all in it share
-    return max((one[: shared(one, other)] for one, other in pairs), key=len)
+    alike = [shared(one, other) for one, other in pairwise(ordered)]
+    best, worth = (0, len(ordered[0]) if len(ordered) == 1 else 0), 0
+    for first in range(len(alike)):
+        length = alike[first]
+        for last in range(first, len(alike)):
+            length = min(length, alike[last])
+            if length * (last - first + 1) > worth:
+                best, worth = (first, length), length * (last - first + 1)
+    return ordered[best[0]][: best[1]]

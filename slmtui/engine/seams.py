@@ -64,7 +64,7 @@ def seams(
 
 
 def _opening(texts: Sequence[str]) -> str:
-    """What most of the texts begin with, as far as the last line break in it that something follows."""
+    """What the texts begin with alike, as far as the last line break in it that something follows."""
     found = usual(texts) if texts else ""
     return found[: found.rfind("\n", 0, len(found) - 1) + 1]
 

@@ -46,12 +46,16 @@ def test_what_two_texts_begin_with(one: str, other: str, length: int) -> None:
     assert shared(one, other) == shared(list(other), list(one)) == length
 
 
-def test_what_most_texts_begin_with() -> None:
+def test_the_beginning_that_is_worth_most() -> None:
     assert usual(["one two", "one too", "other"]) == "one t"
     assert usual(["one two", "else", "third"]) == ""
     assert usual([[1, 2, 3], [1, 2], [1, 2, 4], [7]]) == [1, 2]
     assert usual(["alone"]) == "alone"
-    assert usual(["ab", "cd"]) == "", "half of them are not most"
+    assert usual(["ab", "cd"]) == ""
+    long = "examples of a task: "
+    assert usual([f"{long}The end", f"{long}The cat", f"{long}The dog", f"{long}A dog", "other"]) == long
+    with pytest.raises(IndexError):
+        usual([])
 
 
 @pytest.mark.parametrize("seed", range(10))
