@@ -11,8 +11,9 @@ import msgspec
 from slmtui.cli import DONE, FAILED
 from slmtui.cli.terminal import CommandError, print_json, print_table, progress, say, show, with_services
 from slmtui.core import text
+from slmtui.core.catalog import LocalModel
 from slmtui.lab.download import Transfer, plan
-from slmtui.lab.download_events import DownloadFailed, Ending, Planned, Progress, Ready
+from slmtui.lab.download_events import DownloadFailed, Ending, Planned, Progress, Ready, Verified
 from slmtui.lab.services import Services
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
@@ -26,43 +27,45 @@ def pull(options: argparse.Namespace) -> int:
     """Download each model, one after another; 1 when one of them did not come."""
 
     async def run(services: Services) -> int:
-        documents: list[dict[str, object]] = []
-        failed = False
+        outcomes: list[Planned | LocalModel] = []
         for wanted in options.models:
-            try:
-                planned = await plan(services, wanted)
-            except HubError as error:
-                say(f"slmtui pull: {error}")
-                failed = not _tell_what_is_here(services, wanted, error) or failed
-                continue
-            if options.dry_run:
-                for line in plan_lines(planned):
-                    show(line)
-                continue
-            ending = await _pull(services, planned, force=options.force)
-            failed = failed or not isinstance(ending, Ready)
-            if isinstance(ending, Ready):
-                documents.append({"id": ending.model.id, "path": str(ending.model.path)})
+            outcome = await _bring(services, wanted, options)
+            if outcome is not None:
+                outcomes.append(outcome)
                 if not options.json:
-                    show(str(ending.model.path))
+                    show("\n".join(_lines(outcome)))
         if options.json:
-            print_json(documents)
-        return FAILED if failed else DONE
+            print_json(msgspec.to_builtins(outcomes, enc_hook=str))
+        return DONE if len(outcomes) == len(options.models) else FAILED
 
     return with_services(run)
 
 
-def _tell_what_is_here(services: Services, wanted: str, error: HubError) -> bool:
-    """Whether the hub can't be asked about a model that is here anyway; says so."""
-    if error.kind not in ("offline", "unreachable"):
-        return False
+def _lines(outcome: Planned | LocalModel) -> list[str]:
+    return plan_lines(outcome) if isinstance(outcome, Planned) else [str(outcome.path)]
+
+
+async def _bring(services: Services, wanted: str, options: argparse.Namespace) -> Planned | LocalModel | None:
+    """The model, once it is here, or only its plan; None when it does not come, which was said."""
+    try:
+        planned = await plan(services, wanted)
+    except HubError as error:
+        say(f"slmtui pull: {error}")
+        return _what_is_here(services, wanted) if error.kind in ("offline", "unreachable") else None
+    if options.dry_run:
+        return planned
+    ending = await _pull(services, planned, force=options.force)
+    return ending.model if isinstance(ending, Ready) else None
+
+
+def _what_is_here(services: Services, wanted: str) -> LocalModel | None:
+    """The model as it was downloaded before; says so."""
     try:
         model = services.find_any(wanted)
     except UnknownModelError:
-        return False
+        return None
     say(f"{model.id} is here, as it was downloaded.")
-    show(str(model.path))
-    return True
+    return model
 
 
 def search(options: argparse.Namespace) -> int:
@@ -125,10 +128,13 @@ async def _pull(services: Services, planned: Planned, *, force: bool) -> Ending 
     try:
         async with aclosing(Transfer(services, planned).events()) as events:
             async for event in events:
-                if isinstance(event, Progress):
-                    progress(progress_line(event))
-                else:
-                    ending = event if not hasattr(event, "sha256") else ending
+                match event:
+                    case Progress():
+                        progress(progress_line(event))
+                    case Verified():
+                        pass
+                    case _:
+                        ending = event
     except asyncio.CancelledError:
         say(f"What came of {planned.id} stays; the same command goes on with it.")
         raise
