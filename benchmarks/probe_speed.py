@@ -58,7 +58,7 @@ class Round(NamedTuple):
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", type=Path, help="default: the Pocket models in Q8_0")
+    parser.add_argument("models", nargs="*", type=Path, help="default: the Pocket models in F16")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, after one to warm up (5)")
     parser.add_argument("--questions", type=int, default=40, help="questions of a round (40)")
     parser.add_argument("--threads", type=int, default=2, help="threads of both sides (2)")
@@ -66,7 +66,7 @@ def main() -> None:
     good = True
     head = ("slmtui", "API", "ratio", "scoring", "prefill", "ratio", "largest difference")
     print(f"{'model':<20} {'shots':>5}" + "".join(f" {name:>9}" for name in head[:-1]) + f"  {head[-1]}")
-    for model in options.models or sorted(POCKET.glob("*-Q8_0.gguf")):
+    for model in options.models or sorted(POCKET.glob("*-F16.gguf")):
         for shots in SHOTS:
             good &= asyncio.run(compare(model, shots, options))
     print("options per second, then tokens per second; medians")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,20 +15,28 @@ WORDS = (
     "table", "river", "garden", "window", "paper", "stone", "bottle", "market", "winter", "copper", "button", "forest",
     "ladder", "candle", "pocket", "harbor", "mirror", "basket", "island", "feather", "hammer", "ribbon", "saddle",
 )  # fmt: skip
-"""Labels that have nothing to do with any task; a task may have as many labels as there are words."""
+"""Labels that have nothing to do with any task; a task may have half as many labels as there are words."""
+_POOL = 20
+"""Examples are drawn from at least so many items."""
 
 
 def questions(task: Task) -> tuple[int, ...]:
     """All items in the order in which they are asked; each beginning has about as many of every label."""
-    return tuple(_balanced(task, random.Random(f"questions of {task.id}")))
+    return tuple(_balanced(task, range(len(task.items)), random.Random(f"questions of {task.id}")))
 
 
 class Examples:
-    """The examples of one task that one seed draws; fewer shots are the beginning of more."""
+    """The examples of one task that one seed draws; fewer shots are the beginning of more.
+
+    They come from the fifth of the items that is asked last, so that examples are hardly ever asked themselves and most
+    questions have the very same ones, which then are read once.
+    """
 
     def __init__(self, task: Task, seed: int) -> None:
         self._task = task
-        self._order = tuple(_balanced(task, random.Random(f"examples of {task.id}, {seed}")))
+        draw, order = random.Random(f"examples of {task.id}, {seed}"), questions(task)
+        others = max(0, len(order) - max(_POOL, len(order) // 5))
+        self._order = (*_balanced(task, order[others:], draw), *_balanced(task, order[:others], draw))
 
     def shown(self, shots: int, question: int | None = None) -> tuple[int, ...]:
         """Places of the items to show before a question, which is never among them; None asks none of the task's.
@@ -75,19 +83,19 @@ def with_words(task: Task, seed: int) -> Task:
     return msgspec.structs.replace(task, labels=tuple(word.values()), items=items)
 
 
-def _balanced(task: Task, draw: random.Random) -> list[int]:
-    """All places in rounds that have one of each label, as long as there are any."""
+def _balanced(task: Task, places: Iterable[int], draw: random.Random) -> list[int]:
+    """The places in rounds that have one of each label, as long as there are any."""
     waiting: dict[str, list[int]] = defaultdict(list)
-    for place, item in enumerate(task.items):
-        waiting[_label(task, item)].append(place)
-    for places in waiting.values():
-        draw.shuffle(places)
+    for place in sorted(places):
+        waiting[_label(task, task.items[place])].append(place)
+    for own in waiting.values():
+        draw.shuffle(own)
     order: list[int] = []
     while waiting:
         labels = sorted(waiting)
         draw.shuffle(labels)
         order += [waiting[label].pop() for label in labels]
-        waiting = {label: places for label, places in waiting.items() if places}
+        waiting = {label: own for label, own in waiting.items() if own}
     return order
 
 

@@ -55,7 +55,15 @@ def test_seeds_draw_other_examples_and_the_same_ones_again() -> None:
     drawn = [Examples(task, seed).shown(8) for seed in range(1, 6)]
     assert len(set(drawn)) == 5
     assert drawn == [Examples(mood_task(), seed).shown(8) for seed in range(1, 6)]
-    assert drawn[0] == (22, 13, 7, 10, 19, 6, 8, 3), "the draw stays what it is from version to version"
+    assert drawn[0] == (13, 18, 20, 7, 11, 16, 23, 10), "the draw stays what it is from version to version"
+
+
+def test_examples_are_not_asked_where_there_are_enough_items() -> None:
+    for task in (mood_task(120, FOUR), mood_task(120), ending_task(120)):
+        asked = set(probe_draw.questions(task)[:96])
+        for seed in range(1, 6):
+            assert not asked & set(Examples(task, seed).shown(16))
+        assert len({place for seed in range(1, 30) for place in Examples(task, seed).shown(8)}) == 24
 
 
 @pytest.mark.parametrize("labels", [2, 4])
