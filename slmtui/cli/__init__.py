@@ -17,7 +17,7 @@ from importlib import import_module
 from slmtui import __version__
 from slmtui.cli.bench_flags import add_flags, layer_wish
 from slmtui.cli.probe_flags import add_probe_flags
-from slmtui.cli.pull_flags import add_add, add_pull, add_rm, add_search
+from slmtui.cli.pull_flags import add_add, add_models, add_pull, add_rm, add_search
 
 DONE, FAILED, USAGE, SLOWER, INTERRUPTED = 0, 1, 2, 3, 130
 DIFF = "sessions diff"
@@ -118,7 +118,6 @@ def _add(
 def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for name, text in (
         ("hardware", "Say what this machine is and which engines and devices are usable here."),
-        ("models", "List the models that can be used now, with what was measured here."),
         ("sessions", "List what was measured, newest first, or show one session."),
         ("doctor", "Check folders, engine and bundled models, and say what to do about problems."),
     ):
@@ -134,6 +133,7 @@ def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_library(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for name, run, add, text in (
+        ("models", "models:models", add_models, "List the models that are here, or look through the catalog."),
         ("pull", "pull:pull", add_pull, "Download models from the hub into the cache that other programs share."),
         ("search", "pull:search", add_search, "Search the hub for models by words."),
         ("add", "shelf:add", add_add, "List a .gguf file, a folder of them, or a repository of the hub from now on."),

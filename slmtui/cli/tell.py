@@ -1,16 +1,14 @@
-"""`slmtui hardware`, `models`, `sessions`, `export` and `doctor`: the commands that tell what is known."""
+"""`slmtui hardware`, `sessions`, `export` and `doctor`: the commands that tell what is known."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import msgspec
 
 from slmtui.cli import DONE, FAILED
 from slmtui.cli.terminal import print_json, print_table, progress, say, show, with_services
 from slmtui.core import text
-from slmtui.core.catalog import LocalModel
 from slmtui.core.ceiling import describe as describe_ceiling
 from slmtui.core.machine_rows import describe
 from slmtui.core.measurement import Session
@@ -39,36 +37,6 @@ def hardware(options: argparse.Namespace) -> int:
         width = max(len(label) for label, _ in rows)
         for label, value in rows:
             show(f"{label:<{width}}  {text.one_line(value)}")
-        return DONE
-
-    return with_services(run)
-
-
-def models(options: argparse.Namespace) -> int:
-    """Print the models that can be used now."""
-
-    async def run(services: Services) -> int:
-        speeds = await services.speeds()
-        found = services.library()
-        if options.json:
-            return print_json([_model_document(model, speeds.get(model.id, (None, None))) for model in found])
-        rows = []
-        for model in found:
-            prefill, decode = speeds.get(model.id, (None, None))
-            rows.append(
-                {
-                    "model": text.one_line(model.id),
-                    "parameters": text.count(model.card.parameters if model.card else None),
-                    "size": text.size(model.size_bytes),
-                    "prefill tok/s": text.rate(prefill),
-                    "decode tok/s": text.rate(decode),
-                    "licence": (model.card.licence if model.card else None) or text.NOT_MEASURED,
-                    "where": model.place,
-                    "": "demo" if model.demo else "MLX" if model.format == "MLX" else "",
-                }
-            )
-        print_table(rows)
-        say("Speeds are medians of the latest `slmtui bench` on this machine; — means not measured yet.")
         return DONE
 
     return with_services(run)
@@ -131,11 +99,6 @@ def doctor(options: argparse.Namespace) -> int:
         if finding.advice:
             show(f"      {'':<{width}}  → {text.one_line(finding.advice)}")
     return DONE if sound else FAILED
-
-
-def _model_document(model: LocalModel, speed: tuple[float | None, float | None]) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(model, enc_hook=str)
-    return {**document, "demo": model.demo, "prefill_tps": speed[0], "decode_tps": speed[1]}
 
 
 def _print_sessions(found: tuple[Session, ...], *, as_json: bool) -> int:

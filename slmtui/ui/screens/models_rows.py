@@ -28,7 +28,7 @@ from slmtui.ui.widgets.model_row import ModelRow
 from slmtui.ui.widgets.model_table import ModelTable
 
 if TYPE_CHECKING:
-    from slmtui.core.outlook import Outlook, Place
+    from slmtui.core.outlook import Place
 
 
 class ModelsRows(LabScreen):
@@ -76,6 +76,8 @@ class ModelsRows(LabScreen):
         except StoreError as error:
             self.post_message(Problem(str(error)))
             return
+        from slmtui.lab.offers import outlook_of
+
         offers = {key: row.offer for key, row in self.rows.items()}
         outlooks = await asyncio.to_thread(lambda: {key: outlook_of(offer, place) for key, offer in offers.items()})
         self.post_message(ModelsExpected(place, outlooks))
@@ -215,20 +217,9 @@ class ModelsRows(LabScreen):
 
     def _row_of(self, card: ModelCard, variant: Variant) -> ModelRow:
         """A row for a variant that is not here."""
+        from slmtui.lab.offers import outlook_of
+
         offer = Offer(card=card, variant=variant)
         outlook = outlook_of(offer, self.place) if self.place is not None else None
         free = self.lab_app.live.memory.available_bytes
         return ModelRow(offer=offer, outlook=outlook, free_bytes=free, opens=self.opens(offer))
-
-
-def outlook_of(offer: Offer, place: Place) -> Outlook | None:
-    """What to expect of it: by the file's header where it is here, else by the catalog."""
-    from slmtui.lab import fit
-    from slmtui.sources.gguf import GgufError
-
-    if offer.local is not None:
-        try:
-            return fit.of_model(offer.local, place)
-        except GgufError:
-            return None
-    return fit.of_card(offer.card, offer.variant, place) if offer.card and offer.variant else None
