@@ -273,11 +273,11 @@ def test_the_gauge_takes_the_batterys_samples(tmp_path: Path, monkeypatch: pytes
     cells = Battery([battery(tmp_path, power_now=2_000_000)])
     monkeypatch.setattr(llamacpp, "find_meter", lambda _: cells)
     backend = llamacpp.LlamaCpp()
-    assert backend.watched() is None
+    assert backend.watched().gpu_bytes is None
     backend.load(Load(path=str(STORY), threads=1), lambda _: None)
     try:
         cells.start()
-        assert backend.watched() is None, "no video memory on the processor"
+        assert backend.watched().gpu_bytes is None, "no video memory on the processor"
         monkeypatch.setitem(meter.LEAST_S, "battery", 0.0)
         assert cells.joules() is not None
     finally:

@@ -253,7 +253,7 @@ async def test_a_killed_worker_leaves_the_others_going(shared: Services, order: 
     async with seated(shared, [F16, Q8_0]) as seats:
         events: list[tuple[Seat, AnyEvent]] = []
         # Drawn almost evenly from the vocabulary, an answer is long enough to be killed in the middle.
-        endless = Sampling(temperature=5.0, top_k=0, top_p=1.0, min_p=0.0, seed=1, max_tokens=100_000)
+        endless = Sampling(temperature=5.0, top_k=0, top_p=1.0, min_p=0.0, seed=1, max_tokens=300)
         async with aclosing(ask_all(seats, "What is prefill?", endless, order)) as stream:
             async for seat, event in stream:
                 events.append((seat, event))

@@ -161,9 +161,11 @@ async def test_one_question_goes_to_both_and_all_figures_appear() -> None:
 async def test_a_question_sent_while_models_load_reaches_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     gate, load = asyncio.Event(), LoadedModel.load
 
-    async def slow_load(self: LoadedModel, *, inspect_only: bool = False) -> AsyncGenerator[AnyEvent]:
+    async def slow_load(
+        self: LoadedModel, *, inspect_only: bool = False, texts: tuple[str, ...] = ()
+    ) -> AsyncGenerator[AnyEvent]:
         await gate.wait()
-        async for event in load(self, inspect_only=inspect_only):
+        async for event in load(self, inspect_only=inspect_only, texts=texts):
             yield event
 
     monkeypatch.setattr(LoadedModel, "load", slow_load)
