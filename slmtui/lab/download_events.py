@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -86,8 +86,7 @@ class Cancelled(msgspec.Struct, frozen=True):
 class DownloadFailed(msgspec.Struct, frozen=True, kw_only=True):
     """The download ended; what is here of it stays unless it was wrong."""
 
-    kind: Kind | str
-    """Of `sources.hub_errors`, or "disk"."""
+    kind: Kind | Literal["disk"]
     message: str
     """What failed, why, and what to do."""
 

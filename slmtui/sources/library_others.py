@@ -33,18 +33,13 @@ class Others(msgspec.Struct, frozen=True, kw_only=True):
     def find(cls, environ: Mapping[str, str] | None = None, home: Path | None = None) -> Others:
         """The programs' own defaults, and the environment variables and settings that move them."""
         known = os.environ if environ is None else environ
-        home = home or Path.home()
+        home = home or Path(os.path.expanduser("~"))  # noqa: PTH111 - `Path.home` fails where nobody has a home
+        ollama = _named(known, "OLLAMA_MODELS")
+        of_the_service = Path("/usr/share/ollama/.ollama/models")  # on Linux
         return cls(
             llama_cpp=_named(known, "LLAMA_CACHE") or _cache(known, home) / "llama.cpp",
             lm_studio=_lm_studio(home),
-            ollama=tuple(
-                dict.fromkeys(
-                    [
-                        _named(known, "OLLAMA_MODELS") or home / ".ollama" / "models",
-                        Path("/usr/share/ollama/.ollama/models"),  # of the service on Linux
-                    ]
-                )
-            ),
+            ollama=(ollama,) if ollama is not None else (home / ".ollama" / "models", of_the_service),
         )
 
 
