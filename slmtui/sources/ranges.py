@@ -105,15 +105,18 @@ class Line:
             ChangedError: it is other content, or the host can't send ranges.
             OSError, http.client.HTTPException: no connection, or a broken one.
         """
-        source = self._source
+        source, asked = self._source, self._range(start, end, etag)
         known = source.location
         try:
-            response = self._follow(known or source.url, self._range(start, end, etag))
-        except AnswerError as error:
-            if known is None or error.status not in (400, 401, 403, 404, 410):
-                raise
-            source.location = None  # signed addresses are good for an hour; the hub signs another
-            response = self._follow(source.url, self._range(start, end, etag))
+            try:
+                response = self._follow(known or source.url, asked)
+            except AnswerError as error:
+                if known is None or error.status not in (400, 401, 403, 404, 410):
+                    raise
+                source.location = None  # signed addresses are good for an hour; the hub signs another
+                response = self._follow(source.url, asked)
+        except ValueError as error:  # of no host, a port that is none, or characters that no address has
+            raise HubError("server", f"{source.host} redirects to something that is no address") from error
         return self._checked(response, start, etag)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from slmtui.sources.hub_folder import cache_folder
 from slmtui.sources.pull import Pull
 from tests.hub import LoopbackHub, connect
 from tests.hub.proxy import LoopbackProxy
+from tests.hub.server import TOKEN
 from tests.sources.downloads import MIB, NAME, noise, serve
 
 CONTENT = noise(MIB + 9)
@@ -78,4 +79,38 @@ def test_a_proxy_of_another_kind_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
         monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
         with pytest.raises(HubError, match=r"is a socks5 proxy; name an http:// proxy"):
+            Pull(hub, listing, listing.files[0]).run()
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://[::1", r"redirects to something that is no address"),
+        ("http://localhost:999999", r"redirects to something that is no address"),
+        ("http://localh\u00f6st", r"."),
+        ("ftp://localhost", r"is to be reached by ftp, which is no way to download a file"),
+        ("file:///etc/passwd?", r"is to be reached by file|something that is no address"),
+        ("javascript:alert(1)//", r"is to be reached by javascript|something that is no address"),
+    ],
+)
+def test_a_hub_that_redirects_to_nonsense_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, words: str
+) -> None:
+    with LoopbackHub() as loopback:
+        connect(loopback, monkeypatch, tmp_path)
+        serve(loopback, CONTENT)
+        loopback.storage = address
+        with pytest.raises(HubError, match=words):
+            pulled(loopback, TOKEN)
+        assert all("authorization" not in asked.headers for asked in loopback.downloads())
+
+
+def test_a_redirection_in_circles_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LoopbackHub() as loopback:
+        connect(loopback, monkeypatch, tmp_path)
+        serve(loopback, CONTENT)
+        hub = Hub(loopback.endpoint, cache_folder(), timeout_s=5, patience_s=0.01)
+        listing = hub.listing(NAME)
+        loopback.renamed |= {NAME: "a/b", "a/b": NAME}
+        with pytest.raises(HubError, match=r"does not give Tiny-Q4_K_M\.gguf \(310\); check HF_ENDPOINT"):
             Pull(hub, listing, listing.files[0]).run()
