@@ -137,10 +137,9 @@ async def test_a_skipped_cell_is_left_out_and_the_rest_goes_on() -> None:
         found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
         await until(found.pilot, lambda: "asking" in found.states)
-        while "skipped" not in found.states:  # a key that comes between two cells skips neither
-            assert found.screen.running
+        while "skipped" not in found.states and found.screen.running:  # between two cells a key skips neither
             await found.pilot.press("x")
-            await found.pilot.pause(0.05)
+            await found.pilot.pause()
         skipped = found.states.index("skipped")
         await until(found.pilot, lambda: any(word in ("asking", "done") for word in found.states[skipped + 1 :]))
         await found.pilot.press("escape")
@@ -200,7 +199,8 @@ async def test_a_file_of_one_s_own_is_begun_read_and_asked(tmp_path: Path) -> No
         await until(found.pilot, lambda: "line " in shown(found.app, "#problem"))
         items = [f'{{"input": "a {number}", "target": "{"yes" if number % 2 else "no"}"}}' for number in range(6)]
         path.write_text("\n".join(items), "utf-8")
-        await found.pilot.click("#open")
+        field.focus()
+        await found.pilot.press("enter")
         await until(found.pilot, lambda: str(path) in ticks.selected)
         await found.pilot.click("#none")
         ticks.select(str(path))
