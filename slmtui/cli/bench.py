@@ -10,8 +10,8 @@ from typing import cast
 from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.cli.bench_flags import changes_of
 from slmtui.cli.bench_words import beside_rows, outlook_line, outlook_lines, plan_line, selfcheck_rows, step_words
+from slmtui.cli.continuing import chosen
 from slmtui.cli.terminal import (
-    CommandError,
     portable_json,
     print_json,
     print_table,
@@ -40,7 +40,7 @@ def bench(options: argparse.Namespace) -> int:
 
     async def run(services: Services) -> int:
         if options.resume is not None:
-            plan = await _chosen(services, options.resume)
+            plan = chosen(await speed.unfinished(services), options.resume, "benchmark", plan_line).plan
         else:
             models = tuple({model.id: model for model in map(services.find, options.models)}.values())
             plan = await speed.make_plan(services, options.preset, models, changes)
@@ -106,23 +106,6 @@ async def _print(services: Services, results: tuple[CellResult, ...], output: st
     if results:
         table = render(results, await services.machine(), cast("Output", output))
         show(portable_json(table) if output in ("json", "jsonl") else table, end="")
-
-
-async def _chosen(services: Services, wanted: str) -> Plan:
-    """The unfinished plan whose id begins so, or the newest; says which others there are."""
-    found = await speed.unfinished(services)
-    matching = [each for each in found if each.plan.id.startswith(wanted.lower())]
-    if not found:
-        raise CommandError("no benchmark waits to be continued; `slmtui bench MODEL` begins one")
-    if not matching or (wanted and len(matching) > 1):
-        known = "\n".join(plan_line(each) for each in found)
-        which = f"{len(matching)} unfinished benchmarks begin" if matching else "no unfinished benchmark begins"
-        raise CommandError(f"{which} with {wanted}; there are:\n{known}")
-    if not wanted and len(found) > 1:
-        say("Several benchmarks are unfinished; this goes on with the first, `--continue ID` with another:")
-        for each in found:
-            say(plan_line(each))
-    return matching[0].plan
 
 
 async def _tell_outlook(services: Services, plan: Plan, *, as_json: bool) -> int:

@@ -7,6 +7,7 @@ import asyncio
 from contextlib import aclosing
 
 from slmtui.cli import DONE, FAILED, USAGE
+from slmtui.cli.continuing import chosen
 from slmtui.cli.probe_flags import changes_of
 from slmtui.cli.probe_words import (
     document,
@@ -17,7 +18,7 @@ from slmtui.cli.probe_words import (
     print_levels,
     step_words,
 )
-from slmtui.cli.terminal import CommandError, print_json, progress, say, show, with_services
+from slmtui.cli.terminal import print_json, progress, say, show, with_services
 from slmtui.core.probe import ProbePlan
 from slmtui.core.probe_presets import ProbeGrid
 from slmtui.lab import probe as probes
@@ -26,21 +27,13 @@ from slmtui.lab.services import Services
 
 def probe(options: argparse.Namespace) -> int:
     """Ask models questions with and without examples, and say what the answers show."""
-    changes = changes_of(options)
     problem = _problem(options)
     if problem:
         say(f"slmtui probe: {problem}")
         return USAGE
 
     async def run(services: Services) -> int:
-        models = tuple({model.id: model for model in map(services.find, options.models)}.values())
-        specs = [spec for each in options.tasks or () for spec in each]
-        if options.resume is None:
-            plan = await probes.make_plan(options.preset, models, specs, changes)
-        else:
-            plan = await _chosen(services, options.resume, more=bool(models or specs or changes != ProbeGrid()))
-            if models or specs or changes != ProbeGrid():
-                plan = await probes.extend(services, plan, models, specs, changes)
+        plan = await _plan(services, options)
         if options.dry_run:
             return await _tell_outlook(services, plan, as_json=options.json)
         return await _run_plan(services, plan, as_json=options.json)
@@ -91,23 +84,17 @@ async def _run(services: Services, plan: ProbePlan) -> bool:
     return failed
 
 
-async def _chosen(services: Services, wanted: str, *, more: bool) -> ProbePlan:
-    """The probe whose id begins so, or the newest unfinished one; a finished one only when it shall ask more."""
-    kept = await probes.kept(services)
-    waiting = [each for each in kept if each.unfinished]
-    open_to_all = [each for each in kept if not each.held] if more and wanted else waiting
-    matching = [each for each in open_to_all if each.plan.id.startswith(wanted.lower())]
-    if not open_to_all:
-        raise CommandError("no probe waits to be continued; `slmtui probe MODEL --task TASK` begins one")
-    if not matching or (wanted and len(matching) > 1):
-        known = "\n".join(plan_line(each) for each in open_to_all)
-        which = f"{len(matching)} probes begin" if matching else "no probe begins"
-        raise CommandError(f"{which} with {wanted}; there are:\n{known}")
-    if not wanted and len(waiting) > 1:
-        say("Several probes are unfinished; this goes on with the first, `--continue ID` with another:")
-        for each in waiting:
-            say(plan_line(each))
-    return matching[0].plan
+async def _plan(services: Services, options: argparse.Namespace) -> ProbePlan:
+    """A new plan, or the one that is continued, which asks more where flags say so."""
+    changes, models = changes_of(options), tuple({one.id: one for one in map(services.find, options.models)}.values())
+    specs = [spec for each in options.tasks or () for spec in each]
+    if options.resume is None:
+        return await probes.make_plan(options.preset, models, specs, changes)
+    more = bool(models or specs or changes != ProbeGrid())
+    # One that is finished can only ask more, and has to be named.
+    found = [one for one in await probes.kept(services) if one.unfinished or (more and options.resume and not one.held)]
+    plan = chosen(found, options.resume, "probe", plan_line).plan
+    return await probes.extend(services, plan, models, specs, changes) if more else plan
 
 
 async def _tell_outlook(services: Services, plan: ProbePlan, *, as_json: bool) -> int:

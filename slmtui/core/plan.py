@@ -237,14 +237,19 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         yield from dict.fromkeys(setups)
 
 
-class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan as it is stored, with what must still hold when it is continued."""
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """What must still hold when a plan of any kind is continued."""
 
-    plan: Plan
     sha256: dict[str, str] = {}
     """Path of each model file to its SHA-256 when the plan began; files that could not be read are left out."""
     slmtui: str = ""
     engine: str | None = None
+
+
+class PlanRecord(Begun, frozen=True, kw_only=True):
+    """A plan as it is stored."""
+
+    plan: Plan
 
 
 class Unfinished(msgspec.Struct, frozen=True, kw_only=True):

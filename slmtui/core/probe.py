@@ -10,6 +10,7 @@ import msgspec
 from slmtui.core.catalog import LocalModel
 from slmtui.core.events import OptionScore
 from slmtui.core.measurement import Measurement
+from slmtui.core.plan import Begun
 from slmtui.core.task import Kind, Task
 from slmtui.core.text import counted
 
@@ -165,14 +166,10 @@ class ProbeBatch(msgspec.Struct, frozen=True, kw_only=True):
         return self.opening[: answer.shared] + answer.tail
 
 
-class ProbeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan as it is stored, with what must still hold when it is continued."""
+class ProbeRecord(Begun, frozen=True, kw_only=True):
+    """A plan as it is stored."""
 
     plan: ProbePlan
-    sha256: dict[str, str] = {}
-    """Path of each model file to its SHA-256 when the plan began; files that could not be read are left out."""
-    slmtui: str = ""
-    engine: str | None = None
 
 
 class KeptProbe(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 
 from slmtui import __version__
 from slmtui.core.measurement import Measurement
 from slmtui.core.plan import Cell, Plan, PlanRecord, Unfinished
-from slmtui.lab.plan_files import check_files, differences, engine_version, hashes
+from slmtui.lab.plan_files import check_files, differences, engine_version, hashes, leave
 from slmtui.lab.services import Services
-from slmtui.sources.store import StoreError
 from slmtui.sources.store_plans import StoredPlan
 
 
@@ -75,14 +73,8 @@ async def hold(services: Services, plan: Plan) -> HeldPlan:
 
 
 async def let_go(services: Services, held: HeldPlan) -> None:
-    """Leave the plan to whoever continues it, or note that it is done; its session ends if it is not the running one.
-
-    A store that was closed meanwhile is left as it is: the plan is free as soon as this process has ended.
-    """
-    with contextlib.suppress(StoreError):
-        await asyncio.to_thread(services.store.plans.release, held.plan.id, None if held.todo else "done")
-        if services.session is None or services.session.id != held.session:
-            await asyncio.to_thread(services.store.end_session, held.session)
+    """Leave the plan to whoever continues it, or note that it is done."""
+    await leave(services, services.store.plans, held.plan.id, held.session, finished=not held.todo)
 
 
 async def unfinished(services: Services) -> tuple[Unfinished, ...]:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from slmtui import __version__
 from slmtui.core.catalog import LocalModel
 from slmtui.core.plan import PlanError
 from slmtui.lab.services import Services
+from slmtui.sources.store import StoreError
+from slmtui.sources.store_held import HeldPlans
+
+
+async def leave(services: Services, plans: HeldPlans[Any], plan_id: str, session: str, *, finished: bool) -> None:
+    """Leave a plan to whoever continues it, or note that it is done; its session ends if it is not the running one.
+
+    A store that was closed meanwhile is left as it is: the plan is free as soon as this process has ended.
+    """
+    with contextlib.suppress(StoreError):
+        await asyncio.to_thread(plans.release, plan_id, "done" if finished else None)
+        if services.session is None or services.session.id != session:
+            await asyncio.to_thread(services.store.end_session, session)
 
 
 async def check_files(services: Services, models: Iterable[LocalModel], known: Mapping[str, str]) -> None:

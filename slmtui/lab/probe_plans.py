@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,10 +27,9 @@ from slmtui.core.probe_presets import ProbeGrid
 from slmtui.core.probe_sizes import questions_of
 from slmtui.core.task import Task
 from slmtui.core.text import one_line
-from slmtui.lab.plan_files import check_files, differences, engine_version, hashes
+from slmtui.lab.plan_files import check_files, differences, engine_version, hashes, leave
 from slmtui.lab.services import Services
 from slmtui.sources import tasks as task_files
-from slmtui.sources.store import StoreError
 
 
 @dataclass(eq=False)
@@ -155,14 +153,8 @@ async def hold(services: Services, plan: ProbePlan) -> HeldProbe:
 
 
 async def let_go(services: Services, held: HeldProbe) -> None:
-    """Leave the plan to whoever continues it, or note that it is done; its session ends if it is not the running one.
-
-    A store that was closed meanwhile is left as it is: the plan is free as soon as this process has ended.
-    """
-    with contextlib.suppress(StoreError):
-        await asyncio.to_thread(services.store.probes.release, held.plan.id, None if held.todo else "done")
-        if services.session is None or services.session.id != held.session:
-            await asyncio.to_thread(services.store.end_session, held.session)
+    """Leave the plan to whoever continues it, or note that it is done."""
+    await leave(services, services.store.probes, held.plan.id, held.session, finished=not held.todo)
 
 
 async def extend(

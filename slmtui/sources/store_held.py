@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
 
-from slmtui.core.plan import PlanError
+import msgspec
+
+from slmtui.core import documents
+from slmtui.core.plan import PlanError, PlanRecord
+from slmtui.core.probe import ProbeRecord
 from slmtui.sources.owners import Owner, lives, this_process
 from slmtui.sources.store_file import StoreFile
 
@@ -25,13 +29,32 @@ class HeldPlan(NamedTuple):
     """"done" when nothing is left to do, "dropped" when it is not to be offered any more."""
 
 
-class HeldPlans:
-    """The rows of plans; what their documents say is known to those that write them."""
+_Record = TypeVar("_Record", PlanRecord, ProbeRecord)
+
+
+class HeldPlans(Generic[_Record]):
+    """The plans of one kind in one store."""
 
     KIND: PlanKind
+    RECORD: type[_Record]
+    """What their documents are."""
 
     def __init__(self, file: StoreFile) -> None:
         self._file = file
+
+    def begin(self, record: _Record, session: str) -> None:
+        """Write a plan, held by this process from now on.
+
+        Raises:
+            StoreError: it can't be written, or is there already.
+        """
+        owner, plan = this_process(), record.plan
+        with self._file.writing() as connection:
+            connection.execute(
+                "INSERT INTO plan (id, kind, session, created_at, document, owner_pid, owner_started_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (plan.id, self.KIND, session, plan.created_at, documents.encode(record), owner.pid, owner.started_s),
+            )
 
     def release(self, plan_id: str, ended: Literal["done", "dropped"] | None = None) -> None:
         """Let go of a plan that this process holds, and say whether anything is left to do.
@@ -66,16 +89,6 @@ class HeldPlans:
                 (cell, state, reason, plan_id),
             )
 
-    def _begin(self, plan_id: str, session: str, created_at: str, document: str) -> None:
-        """Write a plan, held by this process from now on."""
-        owner = this_process()
-        with self._file.writing() as connection:
-            connection.execute(
-                "INSERT INTO plan (id, kind, session, created_at, document, owner_pid, owner_started_s)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (plan_id, self.KIND, session, created_at, document, owner.pid, owner.started_s),
-            )
-
     def _claim(self, connection: sqlite3.Connection, plan_id: str) -> HeldPlan | None:
         """Take a plan into this process's hands, in a transaction; None when it was never begun.
 
@@ -97,6 +110,17 @@ class HeldPlans:
             (owner.pid, owner.started_s, plan_id),
         )
         return row
+
+    def _record(self, row: HeldPlan) -> _Record:
+        """What its document says.
+
+        Raises:
+            StoreError: it is damaged, or another version wrote it.
+        """
+        try:
+            return documents.decode(row.document, self.RECORD)
+        except msgspec.DecodeError as error:
+            raise self._file.unreadable(error) from error
 
     def _rows(self, connection: sqlite3.Connection, condition: str, *values: str) -> list[HeldPlan]:
         """Plans of this kind, newest first."""

@@ -23,18 +23,11 @@ class StoredPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Its repetitions in the order in which they were measured."""
 
 
-class PlanTable(HeldPlans):
+class PlanTable(HeldPlans[PlanRecord]):
     """The plans of one store."""
 
     KIND = "bench"
-
-    def begin(self, record: PlanRecord, session: str) -> None:
-        """Write a plan, held by this process from now on.
-
-        Raises:
-            StoreError: it can't be written, or is there already.
-        """
-        self._begin(record.plan.id, session, record.plan.created_at, documents.encode(record))
+    RECORD = PlanRecord
 
     def claim(self, plan_id: str) -> StoredPlan | None:
         """Take a plan into this process's hands; None when it was never begun.
@@ -48,7 +41,7 @@ class PlanTable(HeldPlans):
             if row is None:
                 return None
             return StoredPlan(
-                record=self._record(row.document),
+                record=self._record(row),
                 session=row.session,
                 settled=settled(connection, plan_id),
                 measurements=self._measurements(connection, plan_id),
@@ -78,12 +71,6 @@ class PlanTable(HeldPlans):
         """
         with self._file.reading() as connection:
             return self._measurements(connection, plan_id)
-
-    def _record(self, document: str) -> PlanRecord:
-        try:
-            return documents.decode(document, PlanRecord)
-        except msgspec.DecodeError as error:
-            raise self._file.unreadable(error) from error
 
     def _measurements(self, connection: sqlite3.Connection, plan_id: str) -> tuple[Measurement, ...]:
         # The second condition lets SQLite use the index, which holds rows with a plan only.

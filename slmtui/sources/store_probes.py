@@ -26,22 +26,15 @@ class StoredProbe(msgspec.Struct, frozen=True, kw_only=True):
     """In the order in which they were asked."""
 
 
-class ProbeTable(HeldPlans):
+class ProbeTable(HeldPlans[ProbeRecord]):
     """The probes of one store."""
 
     KIND = "probe"
+    RECORD = ProbeRecord
 
     def __init__(self, file: StoreFile, write_session: Callable[[sqlite3.Connection, str], None]) -> None:
         super().__init__(file)
         self._write_session = write_session
-
-    def begin(self, record: ProbeRecord, session: str) -> None:
-        """Write a plan, held by this process from now on.
-
-        Raises:
-            StoreError: it can't be written, or is there already.
-        """
-        self._begin(record.plan.id, session, record.plan.created_at, documents.encode(record))
 
     def claim(self, plan_id: str) -> StoredProbe | None:
         """Take a plan into this process's hands; None when it was never begun.
@@ -147,12 +140,6 @@ class ProbeTable(HeldPlans):
                 answered = {cell.key: counts.get((plan.id, cell.key), 0) for cell in plan.cells}
                 found.append(_kept(plan, row, answered, settled(connection, row.id)))
         return tuple(found)
-
-    def _record(self, row: HeldPlan) -> ProbeRecord:
-        try:
-            return documents.decode(row.document, ProbeRecord)
-        except msgspec.DecodeError as error:
-            raise self._file.unreadable(error) from error
 
     def _read(self, connection: sqlite3.Connection, query: str, value: str) -> tuple[ProbeBatch, ...]:
         found: list[ProbeBatch] = []
