@@ -10,7 +10,7 @@ import msgspec
 from slmtui.cli import DONE
 from slmtui.cli.terminal import UsageError, print_json, print_table, say, with_services
 from slmtui.core import text
-from slmtui.core.offers import Offer, offers, runnable
+from slmtui.core.offers import Offer, offers
 from slmtui.core.outlook import Outlook
 from slmtui.core.wanted import Verdict, Wanted, parse_count
 from slmtui.lab.services import Services
@@ -79,8 +79,7 @@ async def _rows(services: Services, *, whole: bool) -> list[Row]:
     from slmtui.lab.offers import outlook_of
 
     place = await fit.here(services)
-    formats = runnable(engine.name for engine in (await services.machine()).engines)
-    found = offers(services.catalog, local, formats)
+    found = offers(services.catalog, local, services.formats)
     return [Row(offer, outlook_of(offer, place), speeds.get(offer.id, NO_SPEED)) for offer in found]
 
 

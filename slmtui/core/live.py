@@ -10,6 +10,7 @@ import msgspec
 from slmtui.core.events import (
     AnyEvent,
     Done,
+    EngineMemory,
     MemorySampled,
     Prefilled,
     ProcessMemory,
@@ -42,6 +43,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     recent_at_s: tuple[float, ...] = ()
     """When each of the last `RECENT_TOKENS` tokens was ready."""
     memory: ProcessMemory | None = None
+    allocator: EngineMemory | None = None
+    """The engine's own account of its memory, where it keeps one."""
     peak_rss_bytes: int | None = None
     timing: Timing | None = None
     """The measured times; None until the ending."""
@@ -84,7 +87,9 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
             case Tokens():
                 return self._with_tokens(event)
             case MemorySampled():
-                return msgspec.structs.replace(self, memory=event.memory, peak_rss_bytes=event.peak_rss_bytes)
+                return msgspec.structs.replace(
+                    self, memory=event.memory, peak_rss_bytes=event.peak_rss_bytes, allocator=event.engine
+                )
             case Repeated():
                 return msgspec.structs.replace(self, timing=event.timing)
             case Done():

@@ -13,11 +13,6 @@ RUNNABLE: tuple[Format, ...] = ("GGUF",)
 """Formats that an engine opens on every machine."""
 
 
-def runnable(engines: Iterable[str]) -> tuple[Format, ...]:
-    """The formats that engines of these names open; llama.cpp comes with the program."""
-    return (*RUNNABLE, "MLX") if "MLX" in engines else RUNNABLE
-
-
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """A variant that is here, or a model that is not, with the variant that a download brings unless told otherwise."""
 

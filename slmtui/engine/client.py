@@ -23,6 +23,8 @@ CANCEL_PATIENCE_S = 5.0
 SHUTDOWN_PATIENCE_S = 2.0
 SPIN_ROUNDS = "100000"
 _LOG_TAIL_BYTES = 2000
+_OUT_OF_MEMORY = "Insufficient Memory"
+"""Of Metal's `kIOGPUCommandBufferCallbackErrorOutOfMemory`."""
 
 
 class WorkerBusyError(RuntimeError):
@@ -179,7 +181,7 @@ class WorkerClient:
         return Failed(
             request=number,
             kind=FailureKind.CRASHED,
-            message=_death_sentence(code),
+            message=_death_sentence(code, tail),
             log_tail=tail,
             signal=-code if code < 0 else None,
         )
@@ -205,8 +207,8 @@ def cancelled(event: AnyEvent) -> bool:
             return False
 
 
-def _death_sentence(code: int) -> str:
-    """What ended a worker, for a person."""
+def _death_sentence(code: int, log_tail: str) -> str:
+    """What ended a worker, for a person; Metal ends its process where the GPU's memory runs out, and only logs why."""
     if code >= 0:
         return f"The worker ended by itself with exit code {code}. Load the model again; the log says more."
     try:
@@ -217,6 +219,11 @@ def _death_sentence(code: int) -> str:
         return (
             "The worker was killed (SIGKILL), by somebody or by the system because memory ran out. "
             "Load the model again, with a smaller context or variant if memory is short."
+        )
+    if _OUT_OF_MEMORY in log_tail:
+        return (
+            f"Memory ran out on the GPU, which ended the worker ({name}). Load the model again with a smaller context, "
+            "or choose a smaller variant."
         )
     return (
         f"The engine crashed ({name}). The other models are not affected. Load the model again; "

@@ -115,6 +115,14 @@ async def test_a_worker_that_ends(tmp_path: Path, script: str, kind: FailureKind
         failed(await run(client, Measure()), kind)
 
 
+async def test_a_gpu_that_ran_out_of_memory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("[METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPU…)\n")
+    async with worker(tmp_path / "log", stand_in(tmp_path, "ask(); os.abort()")) as client:
+        message = failed(await run(client, Measure()), FailureKind.CRASHED).message
+        assert "Memory ran out on the GPU" in message
+        assert "smaller context" in message
+
+
 async def test_events_of_an_earlier_request_are_not_taken_for_this_ones(tmp_path: Path) -> None:
     old, new = (
         b'{"event":"done","request":7,"reason":"completed"}\n',

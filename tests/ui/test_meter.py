@@ -5,7 +5,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.message import Message
 
-from slmtui.core.events import MemoryPart, MemorySampled, Prefilled, ProcessMemory, Prompted, Tokens
+from slmtui.core.events import EngineMemory, MemoryPart, MemorySampled, Prefilled, ProcessMemory, Prompted, Tokens
 from slmtui.core.live import Live
 from slmtui.ui.widgets.bars import bar
 from slmtui.ui.widgets.meter import Meter, Phase, Reading, StopSign, activity, figures, memory_words
@@ -97,6 +97,14 @@ def test_memory_keeps_process_and_engine_apart() -> None:
     assert "8 MiB" in engine
     assert "on CPU" not in engine, "there is only one device"
     assert "not sampled yet" in memory_words(Live(), ())
+
+
+def test_memory_has_the_engine_s_own_account_where_there_is_one() -> None:
+    own = EngineMemory(active_bytes=10 * MIB, cache_bytes=2 * MIB, peak_bytes=14 * MIB)
+    live = RUNNING.after(MemorySampled(at_s=0.2, memory=ProcessMemory(rss_bytes=9 * MIB), engine=own))
+    words = memory_words(live, ())
+    assert "own account\n  in use       10 MiB\n  kept          2 MiB\n  peak         14 MiB\n" in words
+    assert "own account" not in memory_words(RUNNING, ())
 
 
 def test_memory_says_what_lies_on_each_device() -> None:

@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from slmtui.core.catalog import Format, LocalModel, ModelCard, Variant
 from slmtui.core.events import Failed, Inspected
-from slmtui.core.offers import Offer, offers, runnable
+from slmtui.core.offers import Offer, offers
 from slmtui.core.text import counted
 from slmtui.core.wanted import Wanted
 from slmtui.sources.store import StoreError
@@ -136,8 +136,8 @@ class ModelsRows(LabScreen):
 
     @property
     def formats(self) -> tuple[Format, ...]:
-        """Formats that an engine on this machine opens, as far as it was looked at."""
-        return runnable(engine.name for engine in self.lab_app.machine.engines)
+        """Formats that an engine on this machine opens."""
+        return self.services.formats
 
     def opens(self, offer: Offer) -> bool:
         """Whether an engine on this machine opens it; yes for what has no file."""

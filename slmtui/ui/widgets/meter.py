@@ -196,6 +196,10 @@ def memory_words(live: Live, engine: tuple[MemoryPart, ...]) -> str:
         lines += [f"  {name:<10}{text.memory(value):>9}" for name, value in named if value is not None]
     else:
         lines.append("  not sampled yet")
+    if own := live.allocator:
+        lines.append("By the engine's own account")
+        account = (("in use", own.active_bytes), ("kept", own.cache_bytes), ("peak", own.peak_bytes))
+        lines += [f"  {name:<10}{text.memory(value):>9}" for name, value in account]
     lines.append("Allocated by the engine")
     lines += [f"  {part.kind:<10}{text.memory(part.bytes):>9}  {text.one_line(part.device)}" for part in engine]
     devices = by_device(engine)
