@@ -26,7 +26,8 @@ _PAIRS = (DIFF, "tasks check", "tasks new", "tasks scores")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _EPILOG = """\
-MODEL is an id of `slmtui models` (pocket-5m), an id with a variant (pocket-5m:Q4_K_M), or a path to a .gguf file or an MLX folder.
+MODEL is an id of `slmtui models` (pocket-5m), an id with a variant (pocket-5m:Q4_K_M), or a path to a .gguf file or to
+an MLX folder.
 `slmtui pull` brings other models here.
 Without a command, slmtui opens the app. SLMTUI_HOME moves all of the program's files to one folder.
 """

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from slmtui.core import text
-from slmtui.core.events import MAIN_MEMORY, FailureKind, MemoryPart, total_bytes
+from slmtui.core.events import FailureKind
 from slmtui.core.gguf import CACHE_TYPES, TENSOR_TYPES
-from slmtui.core.offload import FIT
 from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
 from slmtui.engine.protocol import Load
 
-MAXIMUM_CONTEXT = 4_194_304
-"""llama.cpp spends minutes on absurd contexts before it fails."""
 KV_TYPES = {name: number for name in CACHE_TYPES for number, kind in TENSOR_TYPES.items() if kind.name == name}
 """Numbers of `enum ggml_type` (ggml.h) that a KV cache can have; any other makes llama.cpp abort."""
 _GGUF_MAGIC = b"GGUF"
@@ -59,51 +56,6 @@ def kv_type(name: str) -> int:
     if name not in KV_TYPES:
         raise EngineError(FailureKind.BAD_REQUEST, f"KV cache type {name!r} is none of {', '.join(KV_TYPES)}.")
     return KV_TYPES[name]
-
-
-def check_request(request: Load) -> None:
-    """Refuse settings that llama.cpp would answer with an abort.
-
-    Raises:
-        EngineError: names the setting and its range.
-    """
-    ranges = {
-        "threads": (1, 1024),
-        "threads_batch": (1, 1024),
-        "batch": (1, 65536),
-        "micro_batch": (1, 65536),
-        "gpu_layers": (FIT, 65536),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(request, name)
-        if value is not None and not low <= value <= high:
-            raise EngineError(FailureKind.BAD_REQUEST, f"{name} is {value}; it must be from {low} to {high}.")
-    if request.context is not None and not 8 <= request.context <= MAXIMUM_CONTEXT:
-        raise EngineError(
-            FailureKind.BAD_REQUEST,
-            f"context is {request.context}; it must be from 8 to {MAXIMUM_CONTEXT:,} tokens.",
-        )
-
-
-def check_budget(planned: tuple[MemoryPart, ...], budget_bytes: int | None) -> None:
-    """Refuse what the dry run says does not fit into main memory.
-
-    Raises:
-        EngineError: says what is needed, what is free, and what would need less.
-    """
-    needed = total_bytes(tuple(part for part in planned if part.device == MAIN_MEMORY))
-    if budget_bytes is None or needed <= budget_bytes:
-        return
-    parts = " + ".join(
-        f"{kind} {text.memory(total_bytes(planned, kind))}"
-        for kind in ("weights", "KV cache", "compute")
-        if total_bytes(planned, kind)
-    )
-    raise EngineError(
-        FailureKind.OUT_OF_MEMORY,
-        f"It needs {text.memory(needed)} ({parts}) and {text.memory(budget_bytes)} is free. "
-        "Close other programs, or choose a smaller context or a smaller variant.",
-    )
 
 
 def flash_attention_type(bindings: Any, name: str) -> int:

@@ -12,14 +12,13 @@ from slmtui.engine import llama_library
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import Watched, page_cache_state, read_ahead
 from slmtui.engine.generating import generate
-from slmtui.engine.llama_checks import check_budget, check_request
 from slmtui.engine.llama_devices import chosen
 from slmtui.engine.llama_evaluate import Evaluator
 from slmtui.engine.llama_model import LoadCancelledError, OpenModel, dry_run, open_model
 from slmtui.engine.llama_offload import check_video_memory, fewer, fitted, video_memory
 from slmtui.engine.llama_score import score
 from slmtui.engine.llama_text import Vocabulary
-from slmtui.engine.loading import load_progress
+from slmtui.engine.loading import check_budget, check_request, load_progress
 from slmtui.engine.measuring import measure
 from slmtui.engine.meter import Battery, Meter, find_meter
 from slmtui.engine.nvml import Gpus, open_gpus

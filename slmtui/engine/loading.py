@@ -1,14 +1,64 @@
-"""What loading a model has in common in all engines: progress that is said now and then, and can stop it."""
+"""What loading a model has in common in all engines: ranges, the memory budget, progress that can stop it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from slmtui.core.events import Loading
-from slmtui.engine.backends import Emit
+from slmtui.core import text
+from slmtui.core.events import MAIN_MEMORY, FailureKind, Loading, MemoryPart, total_bytes
+from slmtui.core.offload import FIT
+from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.protocol import Load
 
+MAXIMUM_CONTEXT = 4_194_304
+"""llama.cpp spends minutes on absurd contexts before it fails."""
 _EMIT_EVERY_S = 0.020
+
+
+def check_request(request: Load) -> None:
+    """Refuse settings out of their ranges, some of which llama.cpp would answer with an abort.
+
+    Raises:
+        EngineError: names the setting and its range.
+    """
+    ranges = {
+        "threads": (1, 1024),
+        "threads_batch": (1, 1024),
+        "batch": (1, 65536),
+        "micro_batch": (1, 65536),
+        "gpu_layers": (FIT, 65536),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(request, name)
+        if value is not None and not low <= value <= high:
+            raise EngineError(FailureKind.BAD_REQUEST, f"{name} is {value}; it must be from {low} to {high}.")
+    if request.context is not None and not 8 <= request.context <= MAXIMUM_CONTEXT:
+        raise EngineError(
+            FailureKind.BAD_REQUEST,
+            f"context is {request.context}; it must be from 8 to {MAXIMUM_CONTEXT:,} tokens.",
+        )
+
+
+def check_budget(planned: tuple[MemoryPart, ...], budget_bytes: int | None) -> None:
+    """Refuse what the dry run says does not fit into main memory.
+
+    Raises:
+        EngineError: says what is needed, what is free, and what would need less.
+    """
+    needed = total_bytes(tuple(part for part in planned if part.device == MAIN_MEMORY))
+    if budget_bytes is None or needed <= budget_bytes:
+        return
+    parts = " + ".join(
+        f"{kind} {text.memory(total_bytes(planned, kind))}"
+        for kind in ("weights", "KV cache", "compute")
+        if total_bytes(planned, kind)
+    )
+    raise EngineError(
+        FailureKind.OUT_OF_MEMORY,
+        f"It needs {text.memory(needed)} ({parts}) and {text.memory(budget_bytes)} is free. "
+        "Close other programs, or choose a smaller context or a smaller variant.",
+    )
 
 
 def load_progress(emit: Emit, stopped: Callable[[], bool]) -> Callable[[float], bool]:

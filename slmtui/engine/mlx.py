@@ -13,11 +13,10 @@ from slmtui.core.events import Done, EngineMemory, FailureKind, Inspected, Loade
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import Watched
 from slmtui.engine.generating import generate
-from slmtui.engine.llama_checks import check_request
-from slmtui.engine.loading import load_progress
+from slmtui.engine.loading import check_budget, check_request, load_progress
 from slmtui.engine.measuring import measure
 from slmtui.engine.meter import Battery, Meter, find_meter
-from slmtui.engine.mlx_checks import check_memory, check_settings
+from slmtui.engine.mlx_checks import check_settings, check_working_set
 from slmtui.engine.mlx_files import ModelFolder, read_folder
 from slmtui.engine.mlx_text import Vocabulary, chat_template
 from slmtui.engine.prompts import started_renderer
@@ -55,7 +54,9 @@ class Mlx:
             facts = opened.facts(template)
             return Inspected(facts=facts, planned=opened.memory, tokens=_counted(folder, request.texts))
         vocabulary = Vocabulary(folder, opened.words)
-        check_memory(opened.memory, request.memory_budget_bytes, opened.working_set_bytes)
+        check_budget(opened.in_main_memory, request.memory_budget_bytes)
+        if request.memory_budget_bytes is not None:
+            check_working_set(opened.memory, opened.working_set_bytes)
         emit(Loading(fraction=0.0, planned=opened.memory))
         self.close()
         page_cache = folder.page_cache()

@@ -41,28 +41,18 @@ def check_settings(request: Load) -> None:
         )
 
 
-def check_memory(planned: tuple[MemoryPart, ...], budget_bytes: int | None, working_set_bytes: int | None) -> None:
-    """Refuse what does not fit into free memory, or into what macOS lets the GPU keep resident.
+def check_working_set(planned: tuple[MemoryPart, ...], working_set_bytes: int | None) -> None:
+    """Refuse what macOS does not let the GPU keep in memory; None where there is no such limit.
 
     Raises:
         EngineError: says what is needed, what there is, and what would need less.
     """
-    if budget_bytes is None:
-        return
     needed = total_bytes(planned)
-    parts = " + ".join(f"{part.kind} {text.memory(part.bytes)}" for part in planned)
-    less = "Choose a smaller context or a smaller variant"
-    if needed > budget_bytes:
-        raise EngineError(
-            FailureKind.OUT_OF_MEMORY,
-            f"It needs {text.memory(needed)} ({parts}) and {text.memory(budget_bytes)} is free. {less}, or close other "
-            "programs.",
-        )
     if working_set_bytes is not None and needed > working_set_bytes:
         raise EngineError(
             FailureKind.OUT_OF_MEMORY,
-            f"It needs {text.memory(needed)} ({parts}), and macOS lets the GPU keep {text.memory(working_set_bytes)} "
-            f"in memory. {less}, or raise the limit: sudo sysctl iogpu.wired_limit_mb=N.",
+            f"It needs {text.memory(needed)}, and macOS lets the GPU keep {text.memory(working_set_bytes)} in memory. "
+            "Choose a smaller context or a smaller variant, or raise the limit: sudo sysctl iogpu.wired_limit_mb=N.",
         )
 
 

@@ -88,6 +88,13 @@ class OpenModel:
         )
         return tuple(part for part in parts if part.bytes)
 
+    @property
+    def in_main_memory(self) -> tuple[MemoryPart, ...]:
+        """What lies in main memory: everything on the processor and on Apple silicon, where a GPU shares it."""
+        if self.device == "cuda":
+            return ()
+        return tuple(MemoryPart(part.kind, MAIN_MEMORY, part.bytes) for part in self.memory)
+
     def read(self, progress: Callable[[float], bool]) -> bool:
         """Read the weights into memory; False when `progress`, called with the fraction that is there, asked to stop.
 

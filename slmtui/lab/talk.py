@@ -68,12 +68,13 @@ class Seat:
         if sampling.seed is None:
             sampling = msgspec.structs.replace(sampling, seed=random.getrandbits(32))
         turn = [*self.messages, Message("user", text)]
+        threads = self.loaded.settings.threads
         request = Generate(
             messages=() if raw else tuple(turn),
             prompt=text if raw else None,
             sampling=sampling,
             emit_every_s=EVENT_EVERY_S * (1 + others),
-            threads=max(1, (self.loaded.settings.threads or 1) // (1 + others)) if others else None,
+            threads=max(1, threads // (1 + others)) if others and threads else None,
         )
         pieces: list[str] = []
         asked = _Asked(
