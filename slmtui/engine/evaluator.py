@@ -68,6 +68,10 @@ class Evaluator(Protocol):
         """Evaluate single tokens; the engine has each one's logits when the generator yields."""
         ...
 
+    def check_stop(self) -> None:
+        """Do nothing unless the request shall end."""
+        ...
+
     def reset_counted(self) -> None:
         """Set the engine's counters of time to zero."""
         ...

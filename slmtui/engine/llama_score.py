@@ -7,30 +7,21 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from slmtui.core.events import Done, FailureKind, Prefilled, StopReason, Timing
-from slmtui.core.openings import shared, usual
+from slmtui.core.events import Done, FailureKind
 from slmtui.engine.backends import Emit, EngineError
-from slmtui.engine.evaluator import CancelledError
 from slmtui.engine.llama_branches import Branches, Path, leaves, tree_size
 from slmtui.engine.llama_evaluate import Evaluator
 from slmtui.engine.protocol import Score
-from slmtui.engine.scoring import Asked, OpenQuestion, read_logits
-from slmtui.engine.seams import Seam, seams
+from slmtui.engine.scoring import Asked, OpenQuestion, Scoring, read_logits
 from slmtui.engine.template import Renderer
 from slmtui.engine.vocabulary import Vocabulary
 
 
 def score(evaluator: Evaluator, vocabulary: Vocabulary, renderer: Renderer | None, request: Score, emit: Emit) -> Done:
-    """See `backends.Backend.score`; the cache keeps what the questions share, for the next request."""
+    """See `backends.Backend.score`."""
     if not evaluator.branches:
         raise EngineError(FailureKind.BAD_REQUEST, "Scoring needs a model that was loaded with several sequences.")
-    scoring = _Scoring(evaluator, emit)
-    reason = StopReason.COMPLETED
-    try:
-        scoring.run(seams(vocabulary, renderer, request.questions, evaluator.check_stop))
-    except CancelledError:
-        reason = StopReason.CANCELLED
-    return Done(reason=reason, timing=scoring.timing())
+    return _Scoring(evaluator, emit).run(vocabulary, renderer, request)
 
 
 @dataclass(frozen=True)
@@ -46,46 +37,17 @@ class _Part:
     sequences: int
 
 
-class _Scoring:
-    """One request: its trunk, its waves of branches, and the clock over all evaluations."""
+class _Scoring(Scoring[Evaluator]):
+    """A request as waves of branches of its trunk."""
 
-    def __init__(self, evaluator: Evaluator, emit: Emit) -> None:
-        self._evaluator = evaluator
-        self._emit = emit
-        self._room = 0
-        """Tokens that the cache can hold beside the trunk."""
-        self._reused = self._total = self._done = 0
-        self._evaluated_s = 0.0
-
-    def run(self, seams: Sequence[Seam]) -> None:
-        """Score all questions, those that leave the trunk before its end without it.
-
-        Raises:
-            CancelledError: the person stopped it.
-            EngineError: a question does not fit, or the engine could not.
-        """
+    def _score(self, trunk: list[int], on: Sequence[OpenQuestion], off: Sequence[OpenQuestion]) -> None:
         evaluator = self._evaluator
-        questions = [OpenQuestion(number, seam) for number, seam in enumerate(seams)]
-        trunk = usual([seam.opening for seam in seams]) if seams else []
-        self._room = evaluator.size - len(trunk)
-        on = [question for question in questions if question.follows(trunk)]
-        off = [question for question in questions if not question.follows(trunk)]
+        self._room = evaluator.size - len(trunk)  # tokens that the cache can hold beside the trunk
         waves = [(begin, wave) for begin, some in ((len(trunk), on), (0, off)) for wave in self._waves(some, begin)]
-        self._reused = shared(evaluator.cached, trunk)
         self._total = len(trunk) - self._reused + sum(part.size for _, wave in waves for part in wave)
-        evaluator.reset_counted()
         self._timed(partial(evaluator.hold, trunk), len(trunk) - self._reused)
         for begin, wave in waves:
             self._evaluate(begin, wave)
-
-    def timing(self) -> Timing:
-        """Tokens that were evaluated and the seconds that it took; no tokenizing, no reading of logits."""
-        return Timing(
-            depth=self._reused,
-            prompt_tokens=self._done,
-            prefill_s=self._evaluated_s if self._done else None,
-            engine_prefill_s=self._evaluator.counted_s() if self._done else None,
-        )
 
     # -- planning
 
@@ -145,10 +107,7 @@ class _Scoring:
     def _timed(self, evaluate: Callable[[], None], tokens: int) -> None:
         started = time.perf_counter()
         evaluate()
-        self._evaluated_s += time.perf_counter() - started
-        self._done += tokens
-        if tokens:
-            self._emit(Prefilled(done=self._done, total=self._total, elapsed_s=self._evaluated_s))
+        self._note(tokens, time.perf_counter() - started)
 
 
 def _batches(count: int, asked: Collection[int], most: int, outputs: int) -> Iterator[range]:

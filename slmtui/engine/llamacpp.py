@@ -11,7 +11,6 @@ from slmtui.core.offload import FIT
 from slmtui.engine import llama_library
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import Watched, page_cache_state, read_ahead
-from slmtui.engine.generating import generate
 from slmtui.engine.llama_devices import chosen
 from slmtui.engine.llama_evaluate import Evaluator
 from slmtui.engine.llama_model import LoadCancelledError, OpenModel, dry_run, open_model
@@ -19,31 +18,24 @@ from slmtui.engine.llama_offload import check_video_memory, fewer, fitted, video
 from slmtui.engine.llama_score import score
 from slmtui.engine.llama_text import Vocabulary
 from slmtui.engine.loading import check_budget, check_request, load_progress
-from slmtui.engine.measuring import measure
-from slmtui.engine.meter import Battery, Meter, find_meter
+from slmtui.engine.meter import find_meter
 from slmtui.engine.nvml import Gpus, open_gpus
+from slmtui.engine.one_model import OneModel
 from slmtui.engine.prompts import started_renderer
-from slmtui.engine.protocol import Generate, Load, Measure, Score
-from slmtui.engine.template import Renderer
+from slmtui.engine.protocol import Load, Score
 
 _READ_SHARE = 0.8
 """Share of the progress bar for reading a file that is not in memory yet."""
 
 
-class LlamaCpp:
+class LlamaCpp(OneModel[Evaluator]):
     """One model in llama.cpp; implements `backends.Backend`."""
 
     def __init__(self) -> None:
-        self._bindings = llama_library.load()
+        self._stop = llama_library.StopCell(llama_library.load())
+        super().__init__(self._stop)
         self._open: OpenModel | None = None
-        self._evaluator: Evaluator | None = None
-        self._vocabulary: Vocabulary | None = None
-        self._renderer: Renderer | None = None
         self._gpus: Gpus | None = None
-        self._meter: Meter | None = None
-        self._stop = llama_library.StopCell(self._bindings)
-
-    # -- loading
 
     def load(self, request: Load, emit: Emit) -> Loaded | Inspected | Done:
         """See `backends.Backend.load`; the first `Loading` event carries the dry run."""
@@ -92,54 +84,22 @@ class LlamaCpp:
 
     def close(self) -> None:
         """Free the model and end the template's process."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        super().close()
         if self._open is not None:
             self._open.close()
-            self._open = None
-        self._evaluator = self._gpus = self._meter = None
-
-    # -- cancelling
-
-    def cancel(self) -> None:
-        """Stop at the next graph node, batch or token; callable from any thread."""
-        self._stop.set()
-
-    def reset(self) -> None:
-        """Forget an earlier cancel."""
-        self._stop.clear()
-
-    # -- requests
-
-    def generate(self, request: Generate, emit: Emit, accepted_s: float) -> Done:
-        """See `backends.Backend.generate`."""
-        evaluator, vocabulary = self._ready()
-        return generate(evaluator, vocabulary, self._renderer, request, emit, accepted_s)
-
-    def measure(self, request: Measure, emit: Emit) -> Done:
-        """See `backends.Backend.measure`."""
-        evaluator, vocabulary = self._ready()
-        evaluator.use_threads(None)
-        return measure(evaluator, vocabulary, self._meter, request, emit)
+        self._open = self._gpus = None
 
     def score(self, request: Score, emit: Emit) -> Done:
         """See `backends.Backend.score`."""
-        evaluator, vocabulary = self._ready()
+        evaluator, vocabulary = self.ready()
         evaluator.use_threads(None)
         return score(evaluator, vocabulary, self._renderer, request, emit)
 
     def watched(self) -> Watched:
         """See `backends.Backend.watched`."""
-        meter, gpus = self._meter, self._gpus  # another thread closes them
-        if isinstance(meter, Battery):
-            meter.sample()
+        self.look_at_battery()
+        gpus = self._gpus  # another thread closes it
         return Watched(gpu_bytes=gpus.process_bytes() if gpus is not None else None)
-
-    def _ready(self) -> tuple[Evaluator, Vocabulary]:
-        if self._evaluator is None or self._vocabulary is None:
-            raise EngineError(FailureKind.BAD_REQUEST, "No model is loaded; load one first.")
-        return self._evaluator, self._vocabulary
 
 
 def _opened(request: Load, progress: Callable[[float], bool], *, fitting: bool) -> OpenModel:

@@ -7,40 +7,37 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from slmtui.core.events import Done, EngineMemory, FailureKind, Inspected, Loaded, Loading, StopReason
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import Watched
-from slmtui.engine.generating import generate
 from slmtui.engine.loading import check_budget, check_request, load_progress
-from slmtui.engine.measuring import measure
-from slmtui.engine.meter import Battery, Meter, find_meter
+from slmtui.engine.meter import find_meter
 from slmtui.engine.mlx_checks import check_settings, check_working_set
 from slmtui.engine.mlx_files import ModelFolder, read_folder
 from slmtui.engine.mlx_text import Vocabulary, chat_template
+from slmtui.engine.one_model import OneModel
 from slmtui.engine.prompts import started_renderer
-from slmtui.engine.protocol import Generate, Load, Measure, Score
-from slmtui.engine.template import Renderer
+from slmtui.engine.protocol import Load, Score
 
 if TYPE_CHECKING:
     from slmtui.engine.mlx_evaluate import Evaluator
     from slmtui.engine.mlx_model import OpenModel
 
+    _MlxModel: TypeAlias = OneModel[Evaluator]
+else:
+    _MlxModel = OneModel  # what evaluates is imported with MLX
 
-class Mlx:
+
+class Mlx(_MlxModel):
     """One model in MLX; implements `backends.Backend`. MLX itself is imported when the first model is opened."""
 
     def __init__(self) -> None:
-        self._evaluator: Evaluator | None = None
-        self._vocabulary: Vocabulary | None = None
-        self._renderer: Renderer | None = None
-        self._meter: Meter | None = None
+        self._stop = Event()
+        super().__init__(self._stop)
         self._account: Callable[[], EngineMemory] | None = None
         """MLX's own account of its memory, once MLX is here."""
-        self._stop = Event()
-
-    # -- loading
 
     def load(self, request: Load, emit: Emit) -> Loaded | Inspected | Done:
         """See `backends.Backend.load`; the first `Loading` event carries the dry run."""
@@ -78,53 +75,21 @@ class Mlx:
 
     def close(self) -> None:
         """Free the model and end the template's process."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
         if self._evaluator is not None:
             self._evaluator.close()
-        self._evaluator = self._vocabulary = self._meter = None
-
-    # -- cancelling
-
-    def cancel(self) -> None:
-        """Stop at the next batch or token; callable from any thread."""
-        self._stop.set()
-
-    def reset(self) -> None:
-        """Forget an earlier cancel."""
-        self._stop.clear()
-
-    # -- requests
-
-    def generate(self, request: Generate, emit: Emit, accepted_s: float) -> Done:
-        """See `backends.Backend.generate`."""
-        evaluator, vocabulary = self._ready()
-        return generate(evaluator, vocabulary, self._renderer, request, emit, accepted_s)
-
-    def measure(self, request: Measure, emit: Emit) -> Done:
-        """See `backends.Backend.measure`."""
-        evaluator, vocabulary = self._ready()
-        return measure(evaluator, vocabulary, self._meter, request, emit)
+        super().close()
 
     def score(self, request: Score, emit: Emit) -> Done:
         """See `backends.Backend.score`."""
         from slmtui.engine.mlx_score import score
 
-        evaluator, vocabulary = self._ready()
+        evaluator, vocabulary = self.ready()
         return score(evaluator, vocabulary, self._renderer, request, emit)
 
     def watched(self) -> Watched:
         """See `backends.Backend.watched`."""
-        meter = self._meter  # another thread closes it
-        if isinstance(meter, Battery):
-            meter.sample()
+        self.look_at_battery()
         return Watched(engine=self._account() if self._account is not None else None)
-
-    def _ready(self) -> tuple[Evaluator, Vocabulary]:
-        if self._evaluator is None or self._vocabulary is None:
-            raise EngineError(FailureKind.BAD_REQUEST, "No model is loaded; load one first.")
-        return self._evaluator, self._vocabulary
 
 
 def _import_engine() -> None:

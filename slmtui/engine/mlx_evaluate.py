@@ -189,11 +189,7 @@ class Evaluator:
         return np.array(logits)
 
     def check_stop(self) -> None:
-        """Do nothing unless the request shall end.
-
-        Raises:
-            CancelledError: the person stopped it.
-        """
+        """See `evaluator.Evaluator.check_stop`."""
         if self._stop.is_set():
             raise CancelledError
 

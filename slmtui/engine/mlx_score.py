@@ -5,65 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from slmtui.core.events import Done, Prefilled, StopReason, Timing
-from slmtui.core.openings import shared, usual
+from slmtui.core.events import Done
+from slmtui.core.openings import shared
 from slmtui.engine.backends import Emit
-from slmtui.engine.evaluator import CancelledError
 from slmtui.engine.mlx_evaluate import Evaluator
 from slmtui.engine.protocol import Score
-from slmtui.engine.scoring import Asked, OpenQuestion, read_logits
-from slmtui.engine.seams import Seam, seams
+from slmtui.engine.scoring import Asked, OpenQuestion, Scoring, read_logits
 from slmtui.engine.template import Renderer
 from slmtui.engine.vocabulary import Vocabulary
 
 
 def score(evaluator: Evaluator, vocabulary: Vocabulary, renderer: Renderer | None, request: Score, emit: Emit) -> Done:
-    """See `backends.Backend.score`; the cache keeps what the questions share, for the next request."""
-    scoring = _Scoring(evaluator, emit)
-    reason = StopReason.COMPLETED
-    try:
-        scoring.run(seams(vocabulary, renderer, request.questions, evaluator.check_stop))
-    except CancelledError:
-        reason = StopReason.CANCELLED
-    return Done(reason=reason, timing=scoring.timing())
+    """See `backends.Backend.score`."""
+    return _Scoring(evaluator, emit).run(vocabulary, renderer, request)
 
 
-class _Scoring:
-    """One request: its trunk, its questions, and the clock over all evaluations."""
+class _Scoring(Scoring[Evaluator]):
+    """A request question by question; what each adds to the trunk is forgotten before the next."""
 
-    def __init__(self, evaluator: Evaluator, emit: Emit) -> None:
-        self._evaluator = evaluator
-        self._emit = emit
-        self._reused = self._total = self._done = 0
-        self._evaluated_s = 0.0
-
-    def run(self, seams: Sequence[Seam]) -> None:
-        """Score all questions, those that leave the trunk before its end after the others.
-
-        Raises:
-            CancelledError: the person stopped it.
-            EngineError: a question does not fit, or the engine could not.
-        """
-        questions = [OpenQuestion(number, seam) for number, seam in enumerate(seams)]
-        for question in questions:
+    def _score(self, trunk: list[int], on: Sequence[OpenQuestion], off: Sequence[OpenQuestion]) -> None:
+        for question in (*on, *off):
             self._check(question)
-        trunk = usual([seam.opening for seam in seams]) if seams else []
-        on = [question for question in questions if question.follows(trunk)]
-        off = [question for question in questions if not question.follows(trunk)]
-        self._reused = shared(self._evaluator.cached, trunk)
         self._total = len(trunk) - self._reused + sum(_size(question, len(trunk)) for question in on)
         self._total += sum(_size(question, 0) for question in off)
-        self._hold(trunk)
+        started = time.perf_counter()
+        self._note(self._evaluator.hold(trunk), time.perf_counter() - started)
         for question in on:
             with self._evaluator.branch():
                 self._ask(question)
         for question in off:
             self._evaluator.clear()
             self._ask(question)
-
-    def timing(self) -> Timing:
-        """Tokens that were evaluated and the seconds that it took; no tokenizing, no reading of logits."""
-        return Timing(depth=self._reused, prompt_tokens=self._done, prefill_s=self._evaluated_s if self._done else None)
 
     def _check(self, question: OpenQuestion) -> None:
         """Refuse a question that is too long for the model or for the context.
@@ -86,10 +58,6 @@ class _Scoring:
                     self._read(question, range(stem, len(each) - 1), [option])
         self._emit(question.scored())
 
-    def _hold(self, tokens: list[int]) -> None:
-        started = time.perf_counter()
-        self._note(self._evaluator.hold(tokens), time.perf_counter() - started)
-
     def _read(self, question: OpenQuestion, places: range, options: Sequence[int]) -> None:
         """Evaluate up to the last of these places, where the options are alike, and read what comes after each."""
         tokens = question.seam.tokens
@@ -99,12 +67,6 @@ class _Scoring:
         self._note(len(missing), time.perf_counter() - started)
         asked: list[list[Asked]] = [[(question, one, tokens[one][place + 1]) for one in options] for place in places]
         read_logits(rows, asked)
-
-    def _note(self, evaluated: int, elapsed_s: float) -> None:
-        if evaluated:
-            self._evaluated_s += elapsed_s
-            self._done += evaluated
-            self._emit(Prefilled(done=self._done, total=self._total, elapsed_s=self._evaluated_s))
 
 
 def _stem(question: OpenQuestion) -> int:

@@ -1,18 +1,24 @@
-"""Scoring options in any engine: what is asked of each row of logits, and what a question's answer is."""
+"""Scoring options in any engine: what questions share, what is asked of each row of logits, and what came of it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-from slmtui.core.events import FailureKind, OptionScore, Scored
-from slmtui.engine.backends import EngineError
-from slmtui.engine.evaluator import damaged
-from slmtui.engine.seams import Seam
+from slmtui.core.events import Done, FailureKind, OptionScore, Prefilled, Scored, StopReason, Timing
+from slmtui.core.openings import shared, usual
+from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.evaluator import CancelledError, Evaluator, damaged
+from slmtui.engine.protocol import Score
+from slmtui.engine.seams import Seam, seams
+from slmtui.engine.template import Renderer
+from slmtui.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
 
+AnyEvaluator = TypeVar("AnyEvaluator", bound=Evaluator)
 _BLOCK = 1 << 20
 """Logits that become 64-bit numbers at once."""
 _IMPOSSIBLE = -1e6
@@ -84,3 +90,53 @@ def read_logits(logits: np.ndarray[tuple[int, int], np.dtype[np.float32]], asked
             for question, option, token in each:
                 question.logprobs[option] += max(_IMPOSSIBLE, float(block[row, token] - total[row]))
                 question.greedy[option] &= bool(best[row] == token)
+
+
+class Scoring(ABC, Generic[AnyEvaluator]):
+    """One request: its trunk, its questions, and the clock over all evaluations."""
+
+    def __init__(self, evaluator: AnyEvaluator, emit: Emit) -> None:
+        self._evaluator = evaluator
+        self._emit = emit
+        self._reused = self._total = self._done = 0
+        self._evaluated_s = 0.0
+
+    def run(self, vocabulary: Vocabulary, renderer: Renderer | None, request: Score) -> Done:
+        """See `backends.Backend.score`; the cache keeps what the questions share, for the next request."""
+        evaluator, reason = self._evaluator, StopReason.COMPLETED
+        try:
+            found = seams(vocabulary, renderer, request.questions, evaluator.check_stop)
+            questions = [OpenQuestion(number, seam) for number, seam in enumerate(found)]
+            trunk = usual([seam.opening for seam in found]) if found else []
+            self._reused = shared(evaluator.cached, trunk)
+            evaluator.reset_counted()
+            on = [question for question in questions if question.follows(trunk)]
+            self._score(trunk, on, [question for question in questions if not question.follows(trunk)])
+        except CancelledError:
+            reason = StopReason.CANCELLED
+        return Done(reason=reason, timing=self._timing())
+
+    @abstractmethod
+    def _score(self, trunk: list[int], on: Sequence[OpenQuestion], off: Sequence[OpenQuestion]) -> None:
+        """Evaluate the trunk, the questions that go on from it, and those that leave it before its end.
+
+        Raises:
+            CancelledError: the person stopped it.
+            EngineError: a question does not fit, or the engine could not.
+        """
+
+    def _note(self, evaluated: int, elapsed_s: float) -> None:
+        """Count tokens that were evaluated in so many seconds, and say how far it is."""
+        self._evaluated_s += elapsed_s
+        self._done += evaluated
+        if evaluated:
+            self._emit(Prefilled(done=self._done, total=self._total, elapsed_s=self._evaluated_s))
+
+    def _timing(self) -> Timing:
+        """Tokens that were evaluated and the seconds that it took; no tokenizing, no reading of logits."""
+        return Timing(
+            depth=self._reused,
+            prompt_tokens=self._done,
+            prefill_s=self._evaluated_s if self._done else None,
+            engine_prefill_s=self._evaluator.counted_s() if self._done else None,
+        )
