@@ -98,7 +98,7 @@ class Evaluator:
         finally:
             if kept is not None:
                 self._cache, self.cached = kept, cached
-            elif self.cached != cached:
+            elif len(self.cached) > len(cached):  # a failure has emptied it
                 self.shorten(len(cached))
 
     # -- evaluating

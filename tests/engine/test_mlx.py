@@ -368,3 +368,57 @@ async def test_a_worker_killed_while_it_works_is_reported(tmp_path: Path, mlx_fo
                     client.kill()
         assert failed(events, FailureKind.CRASHED).signal == signal.SIGKILL
         assert not client.alive
+
+
+_SHORT_OF_MEMORY = """
+import importlib.abc, importlib.util, os, sys
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "mlx_lm.models.llama":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            evaluate = module.Model.__call__
+
+            def call(self, *arguments, **named):
+                if os.path.exists(os.environ["TEST_SHORT"]):
+                    raise RuntimeError("[metal::malloc] Attempting to allocate 9 bytes which is too much")
+                return evaluate(self, *arguments, **named)
+
+            module.Model.__call__ = call
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+async def test_memory_that_runs_out_in_the_middle_is_a_message(
+    tmp_path: Path, mlx_forms: Forms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_SHORT_OF_MEMORY, encoding="utf-8")
+    short = tmp_path / "short"
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TEST_SHORT", str(short))
+    async with loaded(tmp_path / "log", request(mlx_forms("bf16"))) as client:
+        expected = text_of(await run(client, tell(ONCE, 6)))
+        for asked in (
+            tell(ONCE + " there", 20),
+            Measure(prompt_tokens=4, generated_tokens=4),
+            Score(questions=QUESTIONS),
+        ):
+            short.touch()
+            why = failed(await run(client, asked), FailureKind.OUT_OF_MEMORY)
+            assert "Memory ran out while MLX was evaluating" in why.message
+            short.unlink()
+            again = await run(client, tell(ONCE, 6))
+            assert text_of(again) == expected
+            assert prompted(again).cached_tokens == 0, "nobody knows what the cache holds"
