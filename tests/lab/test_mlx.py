@@ -18,7 +18,7 @@ from slmtui.core.events import AnyEvent, Failed, FailureKind, Inspected
 from slmtui.core.machine import EngineState, Machine
 from slmtui.core.rows import row
 from slmtui.core.sampling import Sampling
-from slmtui.lab import loading, surroundings
+from slmtui.lab import loading, shelf, surroundings
 from slmtui.lab.loading import LoadOptions, load_request
 from slmtui.lab.services import Services
 from slmtui.lab.talk import ask_all
@@ -64,6 +64,15 @@ async def test_a_folder_is_found_by_path_and_among_the_persons_own(
     assert found.size_bytes == 1000 + (folder / "config.json").stat().st_size
     assert found in shared.models()
     assert shared.find("tiny-mlx") == found
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_folder_can_be_added(shared: Services, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "formats", ("GGUF", "MLX"))
+    monkeypatch.setattr(shared, "config", Config())
+    added = await shelf.add(shared, str(folder))
+    assert [one.path for one in added.models] == [folder]
+    assert [one.path for one in shared.models() if one.format == "MLX"] == [folder]
 
 
 @pytest.mark.asyncio(loop_scope="module")

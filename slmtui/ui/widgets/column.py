@@ -371,7 +371,8 @@ class Column(Vertical):
     def _show_name(self) -> None:
         model, facts = self.seat.loaded.model, self.seat.loaded.facts
         device = text.one_line(facts.device or "CPU").upper() + partly(facts.gpu_layers, facts.layers)
-        self.border_title = Content(f"{text.one_line(model.name)} · {device}")
+        engine = "MLX " if model.format == "MLX" else ""
+        self.border_title = Content(f"{text.one_line(model.name)} · {engine}{device}")
         self.border_subtitle = Content("demo") if model.demo else None
 
 
