@@ -39,6 +39,8 @@ tokens."""
 GPU_CONTEXT_BYTES = 616 * MIB
 """What the driver charges a worker beside llama.cpp's buffers: CUDA's context and cuBLAS, on an H200 with CUDA 13."""
 MICRO_BATCH = 512
+OUTPUTS = 32
+"""Rows of logits that the worker's context has room for (`engine.llama_model.OUTPUTS`)."""
 CELLS = 256
 """llama.cpp rounds contexts up to so many tokens."""
 _AMX_BYTES = {"q8_0": 38, "q4_K": 148, "q5_K": 180, "iq4_xs": 138}
@@ -133,7 +135,7 @@ def memory_parts(anatomy: Anatomy, setup: Setup, host: Host) -> tuple[Part, ...]
     """Everything that a worker takes once its context is full."""
     there = min(setup.gpu_layers, anatomy.layers + 1)
     share = _layer_share(anatomy, there)
-    embedded = 8 * MICRO_BATCH * anatomy.hidden
+    embedded = 8 * MICRO_BATCH * anatomy.hidden  # a micro-batch's rows, and their copy on the way to the GPU
     parts = [
         *_weight_parts(anatomy, there, host),
         *_split("KV cache", kv_bytes(anatomy, setup), share),
@@ -186,10 +188,6 @@ def compute_bytes(anatomy: Anatomy, setup: Setup) -> int:
     return round(_activation_bytes(anatomy, setup) + tokens * widest)
 
 
-OUTPUTS = 32
-"""Rows of logits that the worker's context has room for (`engine.llama_model.OUTPUTS`)."""
-
-
 def reserved_bytes(anatomy: Anatomy, setup: Setup) -> int:
     """The compute buffer as llama.cpp reserves it: the same, or 32 rows of logits where they are larger."""
     return max(_activation_bytes(anatomy, setup), OUTPUTS * 4 * anatomy.vocabulary + 4 * MICRO_BATCH * anatomy.hidden)
@@ -240,7 +238,8 @@ def _weight_parts(anatomy: Anatomy, there: int, host: Host) -> list[Part]:
         else:
             packed += size * again / tensor.bytes
             copies += size
-    copies -= _unmapped_bytes(anatomy, host) if not there else copies
+    if not there:
+        copies -= _unmapped_bytes(anatomy, host)
     return [
         Part(kind="weights", bytes=round(in_file), charged=host.charges_files),
         Part(kind="repacked weights", bytes=round(packed)),

@@ -2,7 +2,7 @@
 
 A decode step reads every weight once, so it takes as long as multiplying one token with as many weights of the same
 types, which `core.ceiling` has measured; where it has not, as long as reading them takes at a usual share of the read
-bandwidth. Prefill takes its operations over the rate of the main type.
+bandwidth. Prefill takes its operations over the rate of each type.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ MATRIX_SHARE = 0.70
 PLAIN_SHARE = 0.6
 """Speed of kernels that take weights as they lie in the file over those that take repacked ones, for a matrix whose
 shape cannot be repacked: 0.37 to 1.27 for one token and the usual types on a Xeon with AMX, 0.6 in the middle."""
-STATE_TIMES = 10
-"""A byte of recurrent state takes as long as reading so many: element by element it is read, changed and written."""
+STATE_TIMES, PREFILL_STATE_TIMES = 10, 1.5
+"""A byte of recurrent state takes as long as reading so many, in a decode step and in prefill, where it stays in the
+cache: element by element it is read, changed and written. From one model with Mamba-2 layers."""
 BANDWIDTH_SHARE = Range(0.40, 0.60, 0.85)
 """Of the read bandwidth that decode reaches where nothing else is known."""
 STEP_SPREAD, PREFILL_SPREAD = Range(0.75, 1.0, 1.3), Range(0.6, 1.0, 1.35)
@@ -163,7 +164,9 @@ def _token_s(anatomy: Anatomy, setup: Setup, rates: Rates, depth: int) -> tuple[
     part = ATTENTION_SHARE if TYPES_BY_NAME[setup.type_k].block == 1 else QUANTIZED_ATTENTION_SHARE
     seen = depth + min(MICRO_BATCH, setup.context) / 2
     attention_s = _looked_at(anatomy, seen) / (part * _like("f32", rates.matmul))
-    likely = matrices_s + attention_s + rates.layer_s / 10 * anatomy.layers
+    bandwidth = rates.read_bytes_per_s
+    state_s = PREFILL_STATE_TIMES * anatomy.state_bytes / bandwidth if bandwidth else 0.0
+    likely = matrices_s + attention_s + state_s + rates.layer_s / 10 * anatomy.layers
     why = f"Prefill: operations of all matrices, at the matrix rates {rates.basis}."
     return Range(1 / PREFILL_SPREAD.high, 1.0, 1 / PREFILL_SPREAD.low).times(likely), why
 
