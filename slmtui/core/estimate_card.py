@@ -141,7 +141,8 @@ def _inner(shape: Architecture, parameters: int | None) -> int:
         return 4 * hidden
     queries, keys = _heads(shape) or (hidden, hidden)
     rest = parameters - (shape.vocabulary or 0) * hidden - layers * 2 * hidden * (queries + keys)
-    return max(hidden, rest // (layers * hidden * (3 if _gated(shape) else 2)))
+    found = rest / (layers * hidden * (3 if _gated(shape) else 2))
+    return max(hidden, round(found / 64) * 64)  # vectors are in the rest too, and no model's size is odd
 
 
 def _groups(shape: Architecture, mix: Mix, inner: int, parameters: int | None) -> list[Group]:
