@@ -71,8 +71,16 @@ def anatomy_of_facts(facts: ModelFacts) -> Anatomy | None:
         head_size=facts.head_size,
         vocabulary=facts.vocabulary,
         context=facts.trained_context,
+        tied_embeddings=_reads_all(facts),
     )
     return _anatomy("measurement", shape, facts.quantization or "", facts.weights_bytes, facts.parameters)
+
+
+def _reads_all(facts: ModelFacts) -> bool | None:
+    """Whether a decode step reads every weight, so that the embedding is the output matrix too."""
+    if facts.decode_read_bytes is None or facts.weights_bytes is None:
+        return None
+    return facts.decode_read_bytes >= 0.999 * facts.weights_bytes
 
 
 def _anatomy(
@@ -92,6 +100,8 @@ def _anatomy(
     if shape.attention == "hybrid":
         doubts.append("The state of its layers without attention is not known, and not counted.")
     gated = _gated(shape)
+    groups = _scaled(_groups(shape, mix, inner, parameters), size)
+    output = tuple(group.tensor for group in groups if group.tensor.name == "output.weight")
     return Anatomy(
         source=source,
         architecture=shape.name or "",
@@ -100,7 +110,8 @@ def _anatomy(
         vocabulary=vocabulary,
         merges=shape.name not in _PIECES or (shape.name == "llama" and vocabulary > 100_000) or vocabulary == 49_152,
         trained_context=shape.context,
-        groups=_scaled(_groups(shape, mix, inner, parameters), size),
+        groups=groups,
+        ends=(output, ()),  # converters put it first or last
         caches=caches or (),
         width=ffn_width(hidden, inner, gated=gated),
         doubts=tuple(doubts),
@@ -140,7 +151,8 @@ def _inner(shape: Architecture, parameters: int | None) -> int:
     if parameters is None:
         return 4 * hidden
     queries, keys = _heads(shape) or (hidden, hidden)
-    rest = parameters - (shape.vocabulary or 0) * hidden - layers * 2 * hidden * (queries + keys)
+    tables = 2 if shape.tied_embeddings is False else 1
+    rest = parameters - tables * (shape.vocabulary or 0) * hidden - layers * 2 * hidden * (queries + keys)
     found = rest / (layers * hidden * (3 if _gated(shape) else 2))
     return max(hidden, round(found / 64) * 64)  # vectors are in the rest too, and no model's size is odd
 

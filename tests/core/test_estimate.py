@@ -346,6 +346,12 @@ def test_facts_of_a_measurement() -> None:
         process_bytes(memory_parts(anatomy(), SHORT, Host())), rel=0.01
     )
     assert anatomy_of_facts(ModelFacts()) is None
+    more = msgspec.structs.replace(facts, parameters=WEIGHTS + 1024 * 32_768, weights_bytes=150_000_000)
+    untied = anatomy_of_facts(msgspec.structs.replace(more, decode_read_bytes=120_000_000))
+    assert untied is not None
+    assert not untied.tied
+    assert untied.width == made.width
+    assert [one.name for one in untied.ends[0]] == ["output.weight"]
 
 
 @pytest.mark.parametrize(
