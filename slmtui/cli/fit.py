@@ -55,9 +55,7 @@ def fit(options: argparse.Namespace) -> int:
         if options.json:
             print_json([_document(row) for row in rows])
         elif rows:
-            left_out = {"measured"} if options.on else set()
-            left_out |= {"GPU layers"} if not place.gpus else set()
-            print_table([_table_row(row, left_out) for row in rows])
+            print_table([_table_row(row, _empty_columns(rows)) for row in rows])
             _say_basis(rows)
         return FAILED if failed else DONE
 
@@ -118,6 +116,14 @@ def _of_card(card: ModelCard, variant: Variant, place: Place, options: argparse.
     found = lab.of_card(card, variant, place, options.context, options.kv)
     better = lab.suggestion(card, variant, place, options.context)
     return Row(f"{card.id}:{variant.quantization}", found, None, better)
+
+
+def _empty_columns(rows: list[Row]) -> set[str]:
+    """Names of columns that would say nothing, or the same in each row as the sentences below."""
+    setups = [row.outlook.setup for row in rows if row.outlook]
+    empty = set() if any(row.measured for row in rows) else {"measured"}
+    empty |= set() if any(setup.gpu_layers for setup in setups) else {"GPU layers"}
+    return empty | (set() if len({setup.context for setup in setups}) > 1 else {"context"})
 
 
 def _table_row(row: Row, left_out: set[str]) -> dict[str, str]:

@@ -31,6 +31,8 @@ from slmtui.lab import ceiling
 if TYPE_CHECKING:
     from slmtui.lab.services import Services
 
+_VENDORS = {"CUDA": "NVIDIA", "ROCM": "AMD", "MTL": "Apple", "METAL": "Apple"}
+"""Whose GPUs llama.cpp's devices are, by the beginnings of their names."""
 _PART = re.compile(r"(?P<stem>.*)-\d{5}-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 
 
@@ -59,7 +61,7 @@ async def here(services: Services, *, measure: bool = False) -> Place:
         name="this machine",
         host=host_of(machine),
         available_bytes=free.available_bytes,
-        gpus=_gpus(machine) if offloads else (),
+        gpus=await asyncio.to_thread(usable_gpus, machine) if offloads else (),
         rates=Rates.of(top) if top is not None and not offloads else Rates(),
         context=services.config.context,
     )
@@ -185,11 +187,22 @@ def _engine(machine: Machine) -> EngineState | None:
     return next((engine for engine in machine.engines if engine.name == "llama.cpp"), None)
 
 
-def _gpus(machine: Machine) -> tuple[Gpu, ...]:
-    """GPUs with what may be taken of their memory now; Apple's is limited by the recommended working set."""
-    if machine.gpu_memory_limit_bytes is not None:
-        return tuple(Gpu(name=gpu.name, free_bytes=machine.gpu_memory_limit_bytes) for gpu in machine.gpus[:1])
-    return tuple(Gpu(name=gpu.name, free_bytes=None if gpu.unified else gpu.memory_free_bytes) for gpu in machine.gpus)
+def usable_gpus(machine: Machine) -> tuple[Gpu, ...]:
+    """GPUs that llama.cpp can use here, with what may be taken of their memory now.
+
+    Apple's is limited by the recommended working set; an NVIDIA driver is asked again.
+    """
+    engine = _engine(machine)
+    devices = " ".join(engine.devices).upper() if engine else ""
+    vendors = {vendor for name, vendor in _VENDORS.items() if name in devices}
+    gpus = [gpu for gpu in machine.gpus if gpu.vendor in vendors or "VULKAN" in devices]
+    if "NVIDIA" in vendors:
+        from slmtui.sources.detect_nvidia import nvidia_gpus
+
+        now = {gpu.index: gpu.memory_free_bytes for gpu in nvidia_gpus(machine.cuda_visible_devices)[0]}
+        gpus = [msgspec.structs.replace(gpu, memory_free_bytes=now.get(gpu.index)) for gpu in gpus]
+    limit = machine.gpu_memory_limit_bytes
+    return tuple(Gpu(name=gpu.name, free_bytes=limit if gpu.unified else gpu.memory_free_bytes) for gpu in gpus)
 
 
 def _corrected(services: Services, machine: Machine, place: Place) -> Place:

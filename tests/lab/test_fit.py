@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from slmtui.core import machine as machines
 from slmtui.core.catalog import LocalModel
 from slmtui.core.ceiling import Ceiling, MatmulRate, StepRate
 from slmtui.core.estimate_memory import Setup, reserved_bytes
@@ -148,6 +149,29 @@ def test_what_fits_where_a_variant_does_not() -> None:
     assert "with a context of" in long
     assert fit.suggestion(card, by_label["Q8_0"], place(available_bytes=GIB)) is None, "nothing does"
     assert fit.suggestion(card, by_label["Q8_0"], place(available_bytes=None)) is None, "nobody knows"
+
+
+@pytest.mark.parametrize(
+    ("devices", "limit", "expected"),
+    [
+        (("CPU",), None, []),
+        (("MTL0 Apple M3", "CPU"), 11 * GIB, [("Apple M3", 11 * GIB)]),
+        (("ROCm0 Radeon", "CPU"), None, [("Radeon", 6 * GIB)]),
+        (("Vulkan0 any", "CPU"), None, [("Apple M3", None), ("Radeon", 6 * GIB)]),
+    ],
+)
+def test_gpus_that_this_build_can_use(
+    devices: tuple[str, ...], limit: int | None, expected: list[tuple[str, int | None]]
+) -> None:
+    gpus = (
+        machines.Gpu(index=0, name="Apple M3", vendor="Apple", unified=True, memory_free_bytes=GIB),
+        machines.Gpu(index=1, name="Radeon", vendor="AMD", memory_free_bytes=6 * GIB),
+    )
+    engine = machines.EngineState(name="llama.cpp", version="1", devices=devices, trial="sound")
+    machine = Machine(gpus=gpus, engines=(engine,), gpu_memory_limit_bytes=limit, system="macOS 15")
+    assert [(gpu.name, gpu.free_bytes) for gpu in fit.usable_gpus(machine)] == expected
+    assert fit.host_of(machine).unified == (len(devices) > 1)
+    assert not fit.host_of(machine).charges_files
 
 
 async def test_this_machine(tmp_path: Path) -> None:
