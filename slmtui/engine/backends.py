@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from slmtui.core.events import AnyEvent, Done, FailureKind, Inspected, Loaded
-from slmtui.engine.gauge import Watched
 from slmtui.engine.protocol import Generate, Load, Measure, Score
+
+if TYPE_CHECKING:
+    from slmtui.engine.gauge import Watched
 
 Emit = Callable[[AnyEvent], None]
 

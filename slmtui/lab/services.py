@@ -28,10 +28,6 @@ from slmtui.lab.loading import LoadOptions
 from slmtui.lab.surroundings import Circumstances, Surroundings
 from slmtui.sources import catalog, hashes, library
 from slmtui.sources.config import Config, ConfigError, load_config, save_config
-from slmtui.sources.hub_folder import cache_folder
-from slmtui.sources.library_facts import model_facts
-from slmtui.sources.library_hub import hub_models
-from slmtui.sources.library_others import Others, other_models
 from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.store import Store, StoreError
 
@@ -152,9 +148,16 @@ class Services:
 
     async def facts(self, model: LocalModel) -> ModelFacts | None:
         """What the model's own file says, read without an engine; None when it can't be read."""
+        from slmtui.sources.library_facts import model_facts
+
         return await asyncio.to_thread(model_facts, model, self.paths.headers)
 
     def _shared(self) -> tuple[LocalModel, ...]:
+        # Imported here: what looks for models is needed after the first frame, and costs 10 ms of it.
+        from slmtui.sources.hub_folder import cache_folder
+        from slmtui.sources.library_hub import hub_models
+        from slmtui.sources.library_others import Others, other_models
+
         return (*hub_models(self.catalog, cache_folder()), *other_models(Others.find()))
 
     async def add_file(self, path: Path) -> LocalModel:

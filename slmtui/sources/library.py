@@ -13,7 +13,6 @@ from slmtui.core.catalog import LocalModel, ModelCard, Variant
 from slmtui.core.hub_files import SHARD
 from slmtui.core.quantization import matching
 from slmtui.core.text import one_line, shorten
-from slmtui.sources.library_hub import mlx_label
 from slmtui.sources.resources import pocket_folder
 
 _DEPTH_LIMIT = 8
@@ -190,6 +189,8 @@ def _model_paths(folder: Path) -> Iterator[Path]:
     if _holds(folder.is_file):
         yield folder
         return
+    from slmtui.sources.library_hub import mlx_label
+
     waiting = deque([(folder, 0)])
     entered: set[tuple[int, int]] = set()
     budget = _ENTRY_LIMIT

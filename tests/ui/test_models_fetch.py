@@ -201,6 +201,7 @@ async def test_another_variant_comes_from_the_card_and_is_deleted_again(hub: Loo
         await pilot.press("delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmSheet))
         await pilot.press("n")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmSheet))
         assert file.exists()
         await pilot.press("delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmSheet))

@@ -50,11 +50,11 @@ class ModelsScreen(ModelsFetch):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Show the catalog and the bundled models; folders and files are read after the first frame."""
-        self.list_rows(self.services.bundled())
+        """Show the bundled models; the catalog and files that have to be looked for come after the first frame."""
+        self.list_rows(self.services.bundled(), ())
         self.query_one(ModelTable).focus()
-        self.watch(self.lab_app, "marked", self.show_marks)
-        self.watch(self.lab_app, "live", self.show_fits)
+        self.watch(self.lab_app, "marked", self.show_marks, init=False)
+        self.watch(self.lab_app, "live", self.show_fits, init=False)
 
     def on_screen_resume(self) -> None:
         """Something may have been measured, added or deleted in the meantime."""
@@ -117,6 +117,7 @@ class ModelsScreen(ModelsFetch):
         else:
             finder = Finder("name, maker, variant, licence …  esc shows all again")
             self.query_one("#models").mount(finder, before=self.query_one(ModelTable))
+            self.watch(finder, "words", self._find, init=False)
 
     def action_estimate(self) -> None:
         """Measure the machine, so that speeds can be estimated."""
@@ -150,9 +151,9 @@ class ModelsScreen(ModelsFetch):
         self.look_for(Wanted())
         self.query_one(ModelTable).focus()
 
-    def on_finder_changed(self, message: Finder.Changed) -> None:
+    def _find(self, words: str) -> None:
         """Filter while the person types."""
-        self.look_for(msgspec.structs.replace(self.wanted, words=message.words))
+        self.look_for(msgspec.structs.replace(self.wanted, words=words))
 
     def on_finder_left(self, message: Finder.Left) -> None:
         """Back to the table; an empty field goes away."""

@@ -11,15 +11,6 @@ from textual import on, work
 
 from slmtui.core.offers import Offer
 from slmtui.core.text import one_line, size
-from slmtui.lab.download_events import (
-    Cancelled,
-    DownloadFailed,
-    Paused,
-    Planned,
-    Progress,
-    Ready,
-    Verified,
-)
 from slmtui.sources.config import ConfigError
 from slmtui.sources.library import UnknownModelError
 from slmtui.ui.screens.models_messages import DownloadHeard, ModelRemoved
@@ -29,8 +20,9 @@ from slmtui.ui.widgets.model_row import ModelRow
 from slmtui.ui.widgets.model_table import ModelTable
 
 if TYPE_CHECKING:
-    from slmtui.core.catalog import LocalModel
+    from slmtui.core.catalog import LocalModel, ModelCard
     from slmtui.lab.download import Transfer
+    from slmtui.lab.download_events import Planned
 
 
 class ModelsFetch(ModelsRows):
@@ -136,6 +128,8 @@ class ModelsFetch(ModelsRows):
 
     @on(DownloadHeard)
     def _take_download(self, message: DownloadHeard) -> None:
+        from slmtui.lab.download_events import Cancelled, DownloadFailed, Paused, Progress, Ready, Verified
+
         row = self.rows.get(message.key)
         if row is None or row.download is None:
             return
@@ -216,9 +210,9 @@ class ModelsFetch(ModelsRows):
         self.say(message.sentence, "error" if message.failed else "information")
         self.list_models()
 
-    def list_rows(self, models: Iterable[LocalModel]) -> None:
+    def list_rows(self, models: Iterable[LocalModel], cards: tuple[ModelCard, ...] | None = None) -> None:
         """Have a row for each model; one that was waited for is highlighted."""
-        super().list_rows(models)
+        super().list_rows(models, cards)
         table = self.query_one(ModelTable)
         if self._awaited in table:
             table.highlight(self._awaited)

@@ -118,11 +118,11 @@ class ModelsRows(LabScreen):
 
     # -- what is shown
 
-    def list_rows(self, models: Iterable[LocalModel]) -> None:
-        """Have a row for each of these models, one for each other model of the catalog, and no more."""
+    def list_rows(self, models: Iterable[LocalModel], cards: tuple[ModelCard, ...] | None = None) -> None:
+        """Have a row for each of these models, one for each other card, of the catalog unless said, and no more."""
         models = tuple(models)
         before, self.rows = self.rows, {}
-        for order, offer in enumerate(offers(self.services.catalog, models, self.formats)):
+        for order, offer in enumerate(offers(self.services.catalog if cards is None else cards, models, self.formats)):
             known = before.get(offer.id)
             row = replace(known, offer=offer, order=order) if known else ModelRow(offer=offer, order=order)
             self.rows[offer.id] = replace(row, marked=offer.local in self.marked, opens=self.opens(offer))
@@ -132,6 +132,7 @@ class ModelsRows(LabScreen):
                 self.rows[key] = replace(row, order=len(self.rows))
         here = {model.id for model in models}
         self.lab_app.marked = tuple(model for model in self.marked if model.id in here)
+        self.query_one(ModelDetail).marked = len(self.marked)
         self.show_fits()
 
     @property

@@ -6,6 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.reactive import reactive
 from textual.widgets import Input, Label
 
 
@@ -31,6 +32,9 @@ class Finder(Horizontal):
     class Left(Message):
         """The person is done typing."""
 
+    words: reactive[str] = reactive("", init=False)
+    """What is looked for. Who watches it draws in the same frame as the letter, while `Changed` comes a frame later."""
+
     def __init__(self, hint: str) -> None:
         super().__init__()
         self._hint = hint
@@ -43,11 +47,18 @@ class Finder(Horizontal):
     def on_mount(self) -> None:
         """Typing begins at once."""
         self.query_one(Input).focus()
+        self.watch(self.query_one(Input), "value", self._typed, init=False)
+
+    def _typed(self, value: str) -> None:
+        self.words = value.strip()
+
+    def watch_words(self, words: str) -> None:
+        """Say so."""
+        self.post_message(self.Changed(words))
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.post_message(self.Changed(event.value.strip()))
 
     @on(Input.Submitted)
     def _left(self, event: Input.Submitted) -> None:

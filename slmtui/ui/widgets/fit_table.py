@@ -70,7 +70,7 @@ class FitTable(ScrollView, can_focus=True, inherit_bindings=False):
         color: $foreground;
         height: 1fr;
         max-height: 100%;
-        overflow-x: hidden;
+        overflow: hidden scroll;
         scrollbar-size: 0 1;
         scrollbar-gutter: stable;
 
@@ -225,7 +225,13 @@ class FitTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._at = self._keys.index(highlighted)
         self._at = max(0, min(self._at, len(self._keys) - 1))
         width = sum(self._widths.values()) + 2 * PADDING * len(self._widths)
-        self.virtual_size = Size(width, self.header_height + len(self._keys))
+        size = Size(width, self.header_height + len(self._keys))
+        if self.styles.height is None or self.styles.height.is_auto:
+            self.virtual_size = size
+        elif size != self.virtual_size:
+            # What `virtual_size` does, without laying out the whole screen: a table that has its height keeps it.
+            self.set_reactive(FitTable.virtual_size, size)
+            self._scroll_update(size)
         self._show_highlight()
         self.refresh()
         self._tell()
