@@ -270,7 +270,7 @@ class App:
     def _mark(self, number: int) -> None:
         other = f"cost{(number + 1) % MODELS}"
         self._press("/")
-        self._until(lambda text: "name, variant" in text, "the field that filters")
+        self._until(lambda text: "name, maker" in text, "the field that filters")
         self._press(f"cost{number}", "enter")
         self._until(lambda text: other not in text, "one row")
         self._press(" ")

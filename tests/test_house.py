@@ -53,6 +53,9 @@ def test_the_worker_loads_no_screens_and_no_other_engine() -> None:
     assert not LATER & loaded_by("import slmtui.engine.worker")
 
 
+DOCS = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md"))
+
+
 def modules() -> Iterator[Path]:
     found = sorted((ROOT / "slmtui").rglob("*.py"))
     assert len(found) > 50
@@ -64,9 +67,9 @@ def test_no_module_is_longer_than_one_can_keep_in_mind() -> None:
     assert {name: lines for name, lines in lengths.items() if lines >= LONGEST_MODULE} == {}
 
 
-def test_the_readme_s_keys_are_those_of_the_command_table() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    table = readme.partition("<!-- keys -->\n")[2].partition("\n<!-- /keys -->")[0]
+def test_the_page_of_keys_is_the_command_table() -> None:
+    page = (ROOT / "docs" / "keys.md").read_text("utf-8")
+    table = page.partition("<!-- keys -->\n")[2].partition("\n<!-- /keys -->")[0]
     assert table == markdown_table(), "put what slmtui.ui.commands.markdown_table() returns between the marks"
 
 
@@ -79,7 +82,10 @@ def test_the_table_of_keys_names_keys_as_keyboards_do() -> None:
     assert "| everywhere | `Ctrl+Q` | End every model's worker" in table
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "tools/pocket/README.md"])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", "tools/pocket/README.md", "docs/engines.md", "docs/fit.md", "docs/tasks.md"],
+)
 def test_what_documents_link_to_is_there(document: str) -> None:
     page = ROOT / document
     links = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", page.read_text("utf-8"))

@@ -12,6 +12,7 @@ from slmtui.cli.bench_flags import changes_of
 from slmtui.cli.bench_words import beside_rows, outlook_line, outlook_lines, plan_line, selfcheck_rows, step_words
 from slmtui.cli.continuing import chosen
 from slmtui.cli.terminal import (
+    MEASURING_CEILING,
     portable_json,
     print_json,
     print_table,
@@ -92,6 +93,8 @@ async def _run(services: Services, plan: Plan) -> bool:
                     pass
                 case speed.Noticed(words=words):
                     say(words)
+                case speed.CeilingWanted():
+                    progress(MEASURING_CEILING)
                 case speed.CellFailed(cell=cell, failure=failure):
                     failed = True
                     say(f"slmtui: {cell.model.name}: {failure.message}")

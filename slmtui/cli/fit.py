@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from slmtui.cli import DONE, FAILED
-from slmtui.cli.terminal import CommandError, UsageError, print_json, print_table, progress, say, with_services
+from slmtui.cli.terminal import (
+    MEASURING_CEILING,
+    CommandError,
+    UsageError,
+    print_json,
+    print_table,
+    progress,
+    say,
+    with_services,
+)
 from slmtui.core import text
 from slmtui.core.catalog import LocalModel, ModelCard, Variant
 from slmtui.core.estimate import Range
@@ -70,8 +79,8 @@ async def _place(services: Services, figures: str | None) -> Place:
         except FiguresError as error:
             raise UsageError(f"--on: {error}") from None
     await services.machine()
-    if ceiling.known(services) is None:
-        progress("Measuring memory bandwidth and matrix multiplication once, about 6 s …")
+    if ceiling.due(services):
+        progress(MEASURING_CEILING)
     place = await lab.here(services, measure=True)
     progress("")
     return place

@@ -7,7 +7,7 @@ import argparse
 import msgspec
 
 from slmtui.cli import DONE, FAILED
-from slmtui.cli.terminal import print_json, print_table, progress, say, show, with_services
+from slmtui.cli.terminal import MEASURING_CEILING, print_json, print_table, progress, say, show, with_services
 from slmtui.core import text
 from slmtui.core.ceiling import describe as describe_ceiling
 from slmtui.core.machine_rows import describe
@@ -25,8 +25,8 @@ def hardware(options: argparse.Namespace) -> int:
 
     async def run(services: Services) -> int:
         machine = await services.machine()
-        if options.measure or ceiling.known(services) is None:
-            progress("Measuring memory bandwidth and matrix multiplication, about 6 s …")
+        if options.measure or ceiling.due(services):
+            progress(MEASURING_CEILING)
         top = await ceiling.measured(services, anew=options.measure)
         progress("")
         users = await services.gpu_users()

@@ -44,6 +44,7 @@ EXPECTED = (
     UnknownModelError,
 )
 """Errors that a person can act on; anything else is a bug and shows its traceback."""
+MEASURING_CEILING = "Measuring memory bandwidth and matrix multiplication once, about 6 s …"
 
 
 def with_services(job: Callable[[Services], Awaitable[int]]) -> int:

@@ -98,7 +98,8 @@ def ceiling_words(ceiling: Ceiling | None) -> str | None:
         parts.append(f"reads {ceiling.read_bytes_per_s / 1e9:.3g} GB/s")
     parts += [f"{rate.type} matrices {rate.flops / 1e9:.4g} GFLOP/s" for rate in ceiling.matmul]
     threads = f"{ceiling.threads} threads" if ceiling.threads else None
-    about = ", ".join(filter(None, (threads, ceiling.engine, ceiling.measured_at)))
+    beside = "while other programs ran: too low" if ceiling.disturbed else None
+    about = ", ".join(filter(None, (threads, ceiling.engine, ceiling.measured_at, beside)))
     return ", ".join(parts) + (f" ({about})" if about else "")
 
 

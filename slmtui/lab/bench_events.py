@@ -17,6 +17,10 @@ class Noticed(msgspec.Struct, frozen=True):
     words: str
 
 
+class CeilingWanted(msgspec.Struct, frozen=True):
+    """The machine's ceiling is measured before the first run, because it is not known: about six seconds."""
+
+
 class CellLoading(msgspec.Struct, frozen=True):
     """The cell's model is being loaded; of several cells that share its worker, the first."""
 
@@ -93,6 +97,7 @@ class PlanEnded(msgspec.Struct, frozen=True):
 
 BenchEvent = (
     Noticed
+    | CeilingWanted
     | CellLoading
     | CellRunning
     | CellProgress

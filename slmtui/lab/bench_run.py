@@ -21,6 +21,7 @@ from slmtui.lab import bench_waves, ceiling
 from slmtui.lab.bench_cell import Ran, request_for, run_once, stoppable
 from slmtui.lab.bench_events import (
     BenchEvent,
+    CeilingWanted,
     CellFailed,
     CellLoading,
     CellMeasured,
@@ -74,7 +75,7 @@ class BenchRun:
         """
         waiting = workers_for(self._services, self._held.todo)
         if waiting and not self._control.stopped:
-            self._ceiling = await _measured_ceiling(self._services)
+            self._ceiling = await self._measured_ceiling()
             self._tell_left()
         while waiting and not self._control.stopped:
             self._open = await self._next_wave(waiting)
@@ -283,6 +284,16 @@ class BenchRun:
                 await asyncio.to_thread(self._services.store.plans.settle, self._plan.id, cell.key, "skipped")
                 self._emit(CellSkipped(cell))
 
+    async def _measured_ceiling(self) -> Ceiling | None:
+        """The machine's ceiling; None where it cannot be measured, which does not hinder the plan."""
+        try:
+            await self._services.machine()
+            if ceiling.due(self._services):
+                self._emit(CeilingWanted())
+            return await ceiling.measured(self._services)
+        except OSError:
+            return None
+
     def _tell_left(self) -> None:
         todo = [
             Todo(
@@ -330,11 +341,3 @@ async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _measured_ceiling(services: Services) -> Ceiling | None:
-    """The machine's ceiling; None where it cannot be measured, which does not hinder the plan."""
-    try:
-        return await ceiling.measured(services)
-    except OSError:
-        return None

@@ -22,6 +22,8 @@ _LOOK_EVERY_S = 0.05
 _TRIES = 3
 _PATIENCE_S = 6.0
 """After this long a disturbed measurement is not made again: a busy machine would not let the next one be better."""
+DOUBTFUL_S = 60.0
+"""How long a disturbed measurement serves, so that a busy machine does not spend six seconds on each plan."""
 
 
 def known(services: Services) -> Ceiling | None:
@@ -35,16 +37,32 @@ async def measured(services: Services, *, anew: bool = False) -> Ceiling:
 
     While a model loads, answers or is measured it waits, and a measurement that one of them begins beside is given up
     and made again. It is remembered unless one of its two parts is missing altogether, or other programs disturbed it
-    each time that it was made.
+    each time that it was made: then it serves for a minute, and the next question measures again.
     """
     machine = await services.machine()
     async with services.surroundings.measuring:
-        found = None if anew else await asyncio.to_thread(known, services)
+        found = None if anew else await asyncio.to_thread(_at_hand, services)
         if found is None:
             found = await _best(services, await _order(services, machine))
+            services.surroundings.doubtful = None
             if found.read_bytes_per_s is not None and found.matmul and not found.disturbed:
                 await asyncio.to_thread(remember, services, found)
+            else:
+                services.surroundings.doubtful = found, time.monotonic()
     return found
+
+
+def _at_hand(services: Services) -> Ceiling | None:
+    """What is known, or what was measured in vain a short while ago."""
+    doubtful = services.surroundings.doubtful
+    if (found := known(services)) is not None or doubtful is None:
+        return found
+    return doubtful[0] if time.monotonic() - doubtful[1] < DOUBTFUL_S else None
+
+
+def due(services: Services) -> bool:
+    """Whether `measured` would measure; after `services.machine()`."""
+    return _at_hand(services) is None
 
 
 def remember(services: Services, found: Ceiling) -> None:

@@ -13,6 +13,7 @@ from slmtui.core.plan import Cell, Grid, Plan, PlanError, Setup, Shape, Unfinish
 from slmtui.core.results import cell_results
 from slmtui.lab.bench_events import (
     BenchEvent,
+    CeilingWanted,
     CellFailed,
     CellLoading,
     CellMeasured,
@@ -33,6 +34,7 @@ from slmtui.lab.services import Services
 
 __all__ = [
     "BenchEvent",
+    "CeilingWanted",
     "Cell",
     "CellFailed",
     "CellLoading",

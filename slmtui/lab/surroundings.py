@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from slmtui.core.apple import MLX_PACKAGE, takes_mlx
+from slmtui.core.ceiling import Ceiling
 from slmtui.core.machine import EngineState, GpuUser, Machine, Memory
 from slmtui.sources.resources import pocket_folder
 
@@ -36,6 +37,8 @@ class Surroundings:
         self._machine: asyncio.Task[Machine] | None = None
         self.measuring = asyncio.Lock()
         """Held while the machine's ceiling is measured."""
+        self.doubtful: tuple[Ceiling, float] | None = None
+        """The last measurement of it that is not to be remembered, and when it was made, by `time.monotonic`."""
 
     @property
     def detected(self) -> Machine | None:

@@ -16,6 +16,7 @@ from slmtui.lab.bench_run import MAXIMUM_WARMUPS, rotated, settled
 from slmtui.lab.services import Services
 from slmtui.lab.speed import (
     BenchEvent,
+    CeilingWanted,
     CellFailed,
     CellLoading,
     CellMeasured,
@@ -84,6 +85,7 @@ async def test_what_a_repetition_carries(bench_services: Services) -> None:
         assert (one.load_average is None) == (one.load_average_after is None)
         assert one.file_sha256 is not None
         assert one.ceiling == CEILING
+    assert len(of(events, CeilingWanted)) == 1, "nothing was known of it"
 
 
 @pytest.mark.usefixtures("two_warmups")

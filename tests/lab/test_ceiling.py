@@ -124,6 +124,10 @@ async def test_other_programs_spoil_it(services: Services, monkeypatch: pytest.M
     assert await ceiling.measured(services) == spoiled[1], "the least disturbed of three"
     assert len(child.orders) == 3
     assert ceiling.known(services) is None
+    assert not ceiling.due(services)
+    assert await ceiling.measured(services) == spoiled[1], "it serves for a while"
+    monkeypatch.setattr(ceiling, "DOUBTFUL_S", 0.0)
+    assert ceiling.due(services)
     child = measurer(monkeypatch, spoiled[0], SOUND)
     assert await ceiling.measured(services) == SOUND
     assert len(child.orders) == 2
