@@ -25,6 +25,7 @@ from slmtui.ui.widgets.table_columns import (
     SortValue,
     TableColumn,
     Tone,
+    column_at,
     fit_columns,
     head,
     segment,
@@ -289,7 +290,7 @@ class FitTable(ScrollView, can_focus=True, inherit_bindings=False):
         if at is None:
             return
         event.stop()
-        column = self._column_at(at.x)
+        column = column_at(self._widths, at.x)
         if at.y < self.header_height:
             if column and self._column(column).sortable:
                 self.sort_by(column)
@@ -391,15 +392,6 @@ class FitTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _row_at(self, y: int) -> str | None:
         at = y - self.header_height + self.scroll_offset.y
         return self._keys[at] if 0 <= at < len(self._keys) else None
-
-    def _column_at(self, x: int) -> str:
-        """Key of the column at a cell; empty beside all of them."""
-        right = 0
-        for key, width in self._widths.items():
-            right += width + 2 * PADDING
-            if x < right:
-                return key
-        return ""
 
     def _column(self, key: str) -> TableColumn:
         return next(column for column in self.all_columns if column.key == key)

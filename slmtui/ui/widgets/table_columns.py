@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,3 +101,13 @@ def sort_key(value: SortValue, *, descending: bool) -> tuple[bool, float | str]:
     if value is None:
         return (not descending, 0)
     return (descending, value.casefold() if isinstance(value, str) else value)
+
+
+def column_at(widths: Mapping[str, int], x: int) -> str:
+    """Key of the column at a cell, of columns that stand side by side; empty beside all of them."""
+    right = 0
+    for key, width in widths.items():
+        right += width + 2 * PADDING
+        if x < right:
+            return key
+    return ""
