@@ -11,11 +11,11 @@ import msgspec
 from slmtui.cli import DONE, FAILED
 from slmtui.cli.terminal import CommandError, print_json, print_table, progress, say, show, with_services
 from slmtui.core import text
-from slmtui.core.catalog import LocalModel
+from slmtui.core.catalog import Format, LocalModel
+from slmtui.lab import shelf
 from slmtui.lab.download import Transfer, plan
 from slmtui.lab.download_events import DownloadFailed, Ending, Planned, Progress, Ready, Verified
 from slmtui.lab.services import Services
-from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.library import UnknownModelError
 
@@ -47,11 +47,13 @@ def _lines(outcome: Planned | LocalModel) -> list[str]:
 
 async def _bring(services: Services, wanted: str, options: argparse.Namespace) -> Planned | LocalModel | None:
     """The model, once it is here, or only its plan; None when it does not come, which was said."""
+    progress("Asking the hub …")
     try:
         planned = await plan(services, wanted)
     except HubError as error:
         say(f"slmtui pull: {error}")
         return _what_is_here(services, wanted) if error.kind in ("offline", "unreachable") else None
+    progress("")
     if options.dry_run:
         return planned
     ending = await _pull(services, planned, force=options.force)
@@ -73,12 +75,14 @@ def search(options: argparse.Namespace) -> int:
 
     async def run(services: Services) -> int:
         del services
-        hub = await asyncio.to_thread(Hub.from_environment)
-        form = "MLX" if options.mlx else "GGUF"
+        form: Format = "MLX" if options.mlx else "GGUF"
+        progress("Asking the hub …")
         try:
-            found = await asyncio.to_thread(hub.search, " ".join(options.words), form, options.limit)
+            found = await shelf.search(" ".join(options.words), form, options.limit)
         except HubError as error:
             raise CommandError(str(error)) from error
+        finally:
+            progress("")
         if options.json:
             return print_json(msgspec.to_builtins(found))
         if not found:

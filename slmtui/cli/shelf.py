@@ -7,7 +7,7 @@ import argparse
 import msgspec
 
 from slmtui.cli import DONE, FAILED
-from slmtui.cli.terminal import CommandError, fail, print_json, show, with_services
+from slmtui.cli.terminal import CommandError, fail, print_json, progress, show, with_services
 from slmtui.lab import shelf
 from slmtui.lab.services import Services
 from slmtui.sources.hub_errors import HubError
@@ -18,10 +18,13 @@ def add(options: argparse.Namespace) -> int:
     """List a file, a folder or a repository from now on, and print the ids of what is new."""
 
     async def run(services: Services) -> int:
+        progress("Looking …")
         try:
             added = await shelf.add(services, options.what)
         except (shelf.ShelfError, HubError) as error:
             raise CommandError(str(error)) from error
+        finally:
+            progress("")
         if options.json:
             return print_json(msgspec.to_builtins(added, enc_hook=str))
         show(added.sentence)

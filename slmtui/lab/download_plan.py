@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from slmtui.core.hub_files import Choice, ChoiceError, Listing, choose, file_cho
 from slmtui.core.quantization import canonical, matching
 from slmtui.core.reference import Reference, parse_reference
 from slmtui.core.text import one_line, shorten, size
+from slmtui.lab.aside import aside
 from slmtui.lab.download_events import Planned
 from slmtui.lab.download_room import place_of, with_room
 from slmtui.lab.services import Services
@@ -40,7 +42,7 @@ async def plan(services: Services, wanted: str, hub: Hub | None = None) -> Plann
     if hub is None:
         hub = await asyncio.to_thread(Hub.from_environment)
     planned, place = await asyncio.gather(
-        asyncio.to_thread(_plan, services.catalog, hub, wanted.strip()), place_of(services)
+        aside(partial(_plan, services.catalog, hub, wanted.strip())), place_of(services)
     )
     return await with_room(planned, hub, place)
 

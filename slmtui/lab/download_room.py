@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+from functools import partial
 
 import msgspec
 
@@ -14,6 +14,7 @@ from slmtui.core.hub_files import HubFile, gguf_choices
 from slmtui.core.outlook import Outlook, Place, outlook
 from slmtui.core.text import memory, size
 from slmtui.lab import fit
+from slmtui.lab.aside import aside
 from slmtui.lab.download_events import Planned
 from slmtui.lab.services import Services
 from slmtui.sources.gguf import GgufError, parse_header
@@ -37,7 +38,7 @@ async def with_room(planned: Planned, hub: Hub, place: Place | None) -> Planned:
     if planned.format != "GGUF" or place is None:
         return planned
     try:
-        found = _of_card(planned, place) or await asyncio.to_thread(_of_header, planned, hub, place)
+        found = _of_card(planned, place) or await aside(partial(_of_header, planned, hub, place))
     except GgufError as error:
         why = f"the hub's file can't be opened: {error}".rstrip(".")
         return msgspec.structs.replace(planned, refusal=planned.refusal or why)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from slmtui.core.catalog import LocalModel
+from slmtui.core.catalog import Format, LocalModel
 from slmtui.core.hub_files import ChoiceError, Listing, choose, gguf_choices
-from slmtui.core.reference import Reference, parse_reference
+from slmtui.core.reference import parse_reference
 from slmtui.core.text import counted, one_line, shorten, size
+from slmtui.lab.aside import aside
 from slmtui.lab.download_plan import mlx_variant
 from slmtui.lab.services import Services
 from slmtui.sources import catalog
-from slmtui.sources.hub import Hub
+from slmtui.sources.hub import Found, Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import RepositoryFolder, cache_folder
 from slmtui.sources.hub_remove import remove as remove_files
@@ -72,7 +74,18 @@ async def add(services: Services, what: str, hub: Hub | None = None) -> Added:
         )
     if hub is None:
         hub = await asyncio.to_thread(Hub.from_environment)
-    return await asyncio.to_thread(_add_repository, services, hub, reference)
+    listing = await aside(partial(hub.listing, reference.repository, reference.revision))
+    return await asyncio.to_thread(_add_repository, services, listing)
+
+
+async def search(words: str, form: Format = "GGUF", limit: int = 20) -> tuple[Found, ...]:
+    """Repositories of the hub whose name has all of the words and that hold models of a format, most used first.
+
+    Raises:
+        HubError: the hub can't be asked.
+    """
+    hub = await asyncio.to_thread(Hub.from_environment)
+    return await aside(partial(hub.search, words, form, limit))
 
 
 async def remove(services: Services, spec: str, *, force: bool = False) -> Removed:
@@ -110,8 +123,7 @@ async def _add_folder(services: Services, folder: Path) -> Added:
     return Added(models=found, sentence=f"{one_line(str(folder))} is searched from now on; {news}.")
 
 
-def _add_repository(services: Services, hub: Hub, reference: Reference) -> Added:
-    listing = hub.listing(reference.repository, reference.revision)
+def _add_repository(services: Services, listing: Listing) -> Added:
     name = listing.repository
     known = next((card.id for card in services.catalog if name in {one.id for one in card.repositories}), None)
     if known is not None:

@@ -6,11 +6,13 @@ that uses huggingface_hub.
 
 from __future__ import annotations
 
+import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -32,13 +34,15 @@ from slmtui.sources.hub_folder import cache_folder
 from slmtui.sources.ranges import BROKEN, AnswerError, ChangedError, Line, Source
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.hf_api import ExpandModelProperty_T, ModelInfo
+    from huggingface_hub.hf_api import ModelInfo
 
 _TIMEOUT_S = 20.0
+_CONNECT_S = 5.0
+"""Within this a host that can be reached has answered a connection; a firewall that drops everything never does."""
 _TRIES = 4
-_LONGEST_WAIT_S = 30.0
+_LONGEST_S = 30.0
+"""After this long a question is not asked again."""
 _BUSY = (408, 429, 500, 502, 503, 504)
 _T = TypeVar("_T")
 
@@ -68,10 +72,18 @@ class Hub:
 
     @classmethod
     def from_environment(cls) -> Hub:
-        """The hub that huggingface_hub would use."""
+        """The hub that huggingface_hub would use.
+
+        Raises:
+            HubError: the environment names one that can't be, or a token that is none.
+        """
+        _check_address(os.environ.get("HF_ENDPOINT"))  # first: the library can't be imported with some
         from huggingface_hub import constants, get_token
 
-        return cls(constants.ENDPOINT, cache_folder(), get_token())
+        token = get_token()
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise HubError("refused", "HF_TOKEN, or what `hf auth login` kept, holds characters that no token has")
+        return cls(constants.ENDPOINT, cache_folder(), token)
 
     def listing(self, repository: str, revision: str | None = None) -> Listing:
         """What the repository holds at the newest commit of a branch, tag or commit; None is the main branch.
@@ -82,9 +94,9 @@ class Hub:
         """
         try:
             checked_repository(repository)
+            at = "" if revision is None else f"/revision/{quote(revision, safe='')}"
             info = self._ask(
-                repository,
-                lambda api: api.model_info(repository, revision=revision, files_metadata=True, timeout=self.timeout_s),
+                repository, lambda: _info(self._get(f"models/{repository}{at}", {"blobs": True}, dict[str, Any]))
             )
             found = _listing(info, revision)
         except HubDataError as error:
@@ -116,49 +128,83 @@ class Hub:
         Raises:
             HubError: the hub can't be asked.
         """
+        wanted: dict[str, str | int | Sequence[str]] = {
+            "search": words,
+            "filter": form.lower(),
+            "sort": "downloads",
+            "limit": limit,
+            "expand": ["downloads", "likes", "lastModified", "gated"],
+        }
 
-        def find(api: HfApi) -> list[ModelInfo]:
-            more: list[ExpandModelProperty_T] = ["downloads", "likes", "lastModified", "gated"]
-            return list(api.list_models(search=words, filter=form.lower(), sort="downloads", limit=limit, expand=more))
+        def find() -> tuple[Found, ...]:
+            return tuple(_found(_info(each)) for each in self._get("models", wanted, list[dict[str, Any]])[:limit])
 
-        return tuple(_found(info) for info in self._ask(words, find))
+        return self._ask(words, find)
 
     def source(self, listing: Listing, file: HubFile) -> Source:
         """Where the content of a file can be had."""
         url = f"{self.endpoint}/{listing.repository}/resolve/{listing.commit}/{quote(file.path)}"
-        headers = {"user-agent": f"slmtui/{__version__}"}
-        if self.token:
-            headers["authorization"] = f"Bearer {self.token}"
-        return Source(url, headers, file, self.timeout_s)
+        return Source(url, self._headers(), file, self.timeout_s)
 
     def gated(self, repository: str) -> HubError:
         """The error that says that its licence has to be accepted first."""
         return gated(repository, self.endpoint, with_token=self.token is not None)
 
-    def _ask(self, about: str, question: Callable[[HfApi], _T]) -> _T:
-        """The answer of the hub; a busy one is asked again."""
+    def _headers(self) -> dict[str, str]:
+        """Who asks: for the hub itself and nobody else."""
+        secret = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        return {"user-agent": f"slmtui/{__version__}", **secret}
+
+    def _get(self, path: str, parameters: dict[str, str | int | Sequence[str]], kind: type[_T]) -> _T:
+        """What the hub's API says, which must be JSON of a kind.
+
+        huggingface_hub's own questions have no limit of time, or are asked again for 23 s with a warning each time, so
+        only its session, headers and errors are used.
+
+        Raises:
+            httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled: there is no answer.
+            msgspec.DecodeError: it is not the answer of a hub.
+        """
         import httpx2
-        from huggingface_hub import HfApi
+        from huggingface_hub import get_session, hf_raise_for_status
+
+        _hush()
+        answer = get_session().get(
+            f"{self.endpoint}/api/{path}",
+            params=parameters,
+            headers=self._headers(),
+            timeout=httpx2.Timeout(self.timeout_s, connect=min(_CONNECT_S, self.timeout_s)),
+        )
+        hf_raise_for_status(answer)
+        return msgspec.json.decode(answer.content, type=kind)
+
+    def _ask(self, about: str, question: Callable[[], _T]) -> _T:
+        """The answer of the hub; one that is busy, or that stops in the middle, is asked again for a while."""
+        import httpx2
         from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-        api = HfApi(self.endpoint, token=self.token or False, library_name="slmtui", library_version=__version__)
+        last_s = time.monotonic() + _LONGEST_S
         for attempt in range(_TRIES):
+            wait_s = self.patience_s * 2**attempt
             try:
-                return question(api)
+                return question()
             except OfflineModeIsEnabled as error:
                 raise HubError("offline", "HF_HUB_OFFLINE is set, so no hub is asked; unset it to download") from error
             except HfHubHTTPError as error:
-                status = error.response.status_code
-                if status not in _BUSY or attempt == _TRIES - 1:
-                    raise self._explained(error, about) from error
-                wait_s = max(self.patience_s * 2**attempt, _asked_to_wait_s(error.response.headers))
-            except httpx2.HTTPError as error:
-                if attempt == _TRIES - 1:
-                    raise self._unreachable(error) from error
-                wait_s = self.patience_s * 2**attempt
-            except (ValueError, KeyError, TypeError) as error:
-                raise HubError("server", f"{self.endpoint} does not answer as a hub does; check HF_ENDPOINT") from error
-            time.sleep(min(wait_s, _LONGEST_WAIT_S))
+                problem, passes = self._explained(error, about), error.response.status_code in _BUSY
+                wait_s = max(wait_s, _asked_to_wait_s(error.response.headers))
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+                problem, passes = self._unreachable(error), _may_pass(error)
+            except ImportError as error:
+                words = "the proxy of the environment is a SOCKS proxy; name an http:// proxy"
+                raise HubError("unreachable", words) from error
+            except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
+                raise HubError(
+                    "server", f"{self.endpoint} does not answer as a hub does; check HF_ENDPOINT and the proxy"
+                ) from error
+            if not passes or attempt == _TRIES - 1 or time.monotonic() + wait_s > last_s:
+                raise problem
+            time.sleep(wait_s)
         raise AssertionError("the last try returns or raises")
 
     def _explained(self, error: HfHubHTTPError, about: str) -> HubError:
@@ -182,6 +228,38 @@ class Hub:
             "unreachable",
             f"can't reach {self.endpoint}: {shorten(why, 120)}; check the network, the proxy and HF_ENDPOINT",
         )
+
+
+def _check_address(named: str | None) -> None:
+    try:
+        split = urlsplit("https://huggingface.co" if named is None else named)
+        whole = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:  # brackets that do not match, a port that is none
+        whole = False
+    if not whole:
+        shown = shorten(one_line(named or ""), 80)
+        raise HubError("unreachable", f"HF_ENDPOINT is {shown!r}; write it as https://huggingface.co, or unset it")
+
+
+def _hush() -> None:
+    """Keep what the library logs off standard error, which the app paints on, unless a person asked for more of it."""
+    from huggingface_hub.utils.logging import get_verbosity, set_verbosity
+
+    if get_verbosity() == logging.WARNING:
+        set_verbosity(logging.ERROR)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another try may help: not where there is no way to the host at all, as without a network."""
+    import httpx2
+
+    return isinstance(error, httpx2.ReadTimeout | httpx2.ReadError | httpx2.RemoteProtocolError)
+
+
+def _info(document: Mapping[str, Any]) -> ModelInfo:
+    from huggingface_hub.hf_api import ModelInfo
+
+    return ModelInfo(**{"siblings": None, **document})  # type: ignore[no-untyped-call]
 
 
 def _listing(info: ModelInfo, revision: str | None) -> Listing:

@@ -41,6 +41,6 @@ def refusal(status: int, code: str | None, host: str, path: str) -> HubError:
         return HubError("missing", f"{host} has {path} no more ({status}); the repository was changed or removed")
     if status in (401, 403):
         return HubError("refused", f"{host} refuses {path} ({status}); set HF_TOKEN to a token that may read it")
-    if status >= 500:
+    if status >= 500 or status in (408, 429):
         return HubError("server", f"{host} can't answer for {path} now ({status}); try again later")
     return HubError("server", f"{host} does not give {path} ({status}); check HF_ENDPOINT and the proxy")

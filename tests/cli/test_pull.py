@@ -4,6 +4,7 @@ import json
 import random
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +144,30 @@ def test_without_a_network_what_is_here_is_enough(hub: LoopbackHub) -> None:
     assert (offline.returncode, offline.stdout) == (0, path)
     assert f"{NAME}:Q4_K_M is here, as it was downloaded." in offline.stderr
     assert run("pull", f"{NAME}:Q8_0", env={"HF_HUB_OFFLINE": "1"}).returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [("search", "tiny"), ("pull", NAME), ("add", NAME)], ids=lambda words: words[0])
+class TestWithoutAHub:
+    """No machine waits for one that is not there."""
+
+    def test_it_is_one_sentence(self, arguments: tuple[str, ...], hub: LoopbackHub) -> None:
+        done = run(*arguments, env={"HF_ENDPOINT": "http://127.0.0.1:9"})
+        assert (done.returncode, done.stdout) == (1, "")
+        (sentence,) = done.stderr.splitlines()
+        assert "can't reach http://127.0.0.1:9: " in sentence
+        assert "refused; check the network, the proxy and HF_ENDPOINT" in sentence
+
+    def test_a_silent_one_is_not_waited_for(
+        self, arguments: tuple[str, ...], hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+            process = start(*arguments)
+            with server.accept()[0] as asked:
+                assert asked.recv(1)
+                process.send_signal(signal.SIGINT)
+                said = process.communicate(timeout=30)  # less than two tries would take
+        assert (process.returncode, said) == (130, (b"", b"\nInterrupted.\n"))
 
 
 def test_a_dry_run_says_what_would_come_and_brings_nothing(hub: LoopbackHub) -> None:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,6 +19,7 @@ from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import cache_folder
 from slmtui.sources.pull import Pull
 from tests.hub import LoopbackHub, Repository, connect
+from tests.hub.faults import Fault
 from tests.hub.server import TOKEN
 from tests.sources.downloads import FILE, NAME, noise, serve
 
@@ -159,3 +163,111 @@ def test_a_search_finds_by_words_and_format(loopback: LoopbackHub) -> None:
     (first,) = hub.search("tiny", limit=1)
     assert (first.downloads, first.updated, first.gated) == (1000, "2026-11-01", False)
     assert hub.search("nothing like it") == ()
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited between questions, in seconds; nobody really waits."""
+    waits: list[float] = []
+    monkeypatch.setattr("slmtui.sources.hub.time.sleep", waits.append)
+    return waits
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "hub.invalid"])
+@pytest.mark.parametrize("ask", [lambda hub: hub.search("tiny"), lambda hub: hub.listing(NAME)], ids=["search", "list"])
+def test_without_a_network_it_is_said_at_once(
+    ask: Callable[[Hub], object],
+    host: str,
+    slept: list[float],
+    loopback: LoopbackHub,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def unknown(name: str | bytes, *_: object, **__: object) -> object:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    if host.endswith(".invalid"):  # a resolver that is asked for real may take its time
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(HubError, match=rf"can't reach http://{host}: .*; check the network") as raised:
+        ask(Hub(f"http://{host}", cache_folder()))
+    assert (raised.value.kind, slept) == ("unreachable", [])
+    assert capfd.readouterr().err == "", "what the library logs is nobody's business"
+
+
+def test_a_busy_hub_is_asked_again_for_a_while(
+    loopback: LoopbackHub, slept: list[float], capfd: pytest.CaptureFixture[str]
+) -> None:
+    loopback.add(Repository("a/Tiny-GGUF")).tags = ("gguf",)
+    loopback.api_faults.extend([Fault(status=500), Fault(status=429, retry_after=7), Fault(status=503)])
+    assert [one.repository for one in Hub(loopback.endpoint, cache_folder()).search("tiny")] == ["a/Tiny-GGUF"]
+    assert slept == [1, 7, 4]
+    loopback.api_faults.extend([Fault(status=503)] * 9)
+    with pytest.raises(HubError, match=r"can't answer for tiny now \(503\); try again later"):
+        Hub(loopback.endpoint, cache_folder()).search("tiny")
+    assert slept[3:] == [1, 2, 4]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_hub_that_asks_for_an_hour_is_not_waited_for(loopback: LoopbackHub, slept: list[float]) -> None:
+    loopback.api_faults.extend([Fault(status=429, retry_after=3600)] * 2)
+    with pytest.raises(HubError, match=r"can't answer for tiny now \(429\); try again later"):
+        Hub(loopback.endpoint, cache_folder()).search("tiny")
+    assert slept == []
+
+
+def test_a_connection_that_breaks_is_tried_again(loopback: LoopbackHub, slept: list[float]) -> None:
+    serve(loopback, noise(10))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            for _ in range(4):
+                server.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(HubError, match="can't reach"):
+            Hub(f"http://127.0.0.1:{server.getsockname()[1]}", cache_folder()).listing(NAME)
+        thread.join()
+    assert slept == [1, 2, 4]
+
+
+def test_a_hub_that_warns_is_not_heard(
+    loopback: LoopbackHub, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from tests.hub import server
+
+    warning = {"X-HF-Warning": "login; \x1b[31mplease log in"}
+    monkeypatch.setattr(server._HubHandler, "serve", lambda handler: handler.answer(200, b"[]", warning))
+    assert hub_of(loopback).search("tiny") == ()
+    assert capfd.readouterr().err == ""
+
+
+def test_the_token_does_not_follow_a_redirection_to_another_host(
+    loopback: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.hub import server
+
+    elsewhere = {"Location": f"{loopback.storage}/api/models"}
+    monkeypatch.setattr(server._HubHandler, "serve", lambda handler: handler.answer(307, headers=elsewhere))
+    with pytest.raises(HubError, match="has tiny no more"):
+        hub_of(loopback, TOKEN).search("tiny")
+    assert [(asked.host, "authorization" in asked.headers) for asked in loopback.asked] == [
+        ("hub", True),
+        ("storage", False),
+    ]
+    assert TOKEN not in str(loopback.downloads())
+
+
+@pytest.mark.parametrize("named", ["", "hub", "http://", "ftp://hub", "http://hub:99999", "http://[::1"])
+def test_an_address_that_is_none_is_said(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", named)
+    with pytest.raises(HubError, match=rf"HF_ENDPOINT is '{re.escape(named)}'; write it as https://") as raised:
+        Hub.from_environment()
+    assert raised.value.kind == "unreachable"
+
+
+def test_a_token_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "sécret\x01")
+    with pytest.raises(HubError, match=r"HF_TOKEN, .* holds characters that no token has") as raised:
+        Hub.from_environment()
+    assert "cret" not in str(raised.value)

@@ -140,11 +140,10 @@ class AddSheet(ModalScreen[str | None]):
     @work(exclusive=True, group="add")
     async def search(self, words: str) -> None:
         """Ask the hub for repositories."""
-        from slmtui.sources.hub import Hub
+        from slmtui.lab import shelf
 
         try:
-            hub = await asyncio.to_thread(Hub.from_environment)
-            self.post_message(AddEnded(found=await asyncio.to_thread(hub.search, words)))
+            self.post_message(AddEnded(found=await shelf.search(words)))
         except HubError as error:
             self.post_message(AddEnded(problem=str(error)))
 
