@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from slmtui.core.events import FailureKind
+from slmtui.core.openings import shared
 from slmtui.core.sampling import Sampling
 from slmtui.engine.backends import Emit, EngineError
 
@@ -14,8 +15,24 @@ class CancelledError(Exception):
     """The person stopped the request."""
 
 
+class Stop(Protocol):
+    """A mark that the running request shall end."""
+
+    def set(self) -> None:
+        """Make it; callable from any thread."""
+        ...
+
+    def clear(self) -> None:
+        """Take it away."""
+        ...
+
+    def is_set(self) -> bool:
+        """Whether it is there."""
+        ...
+
+
 class Evaluator(Protocol):
-    """The one context of an open model.
+    """The one context of an open model; engines inherit what they have in common.
 
     What evaluates raises `CancelledError` when the person stopped it, and `EngineError` when the engine could not.
     """
@@ -28,6 +45,7 @@ class Evaluator(Protocol):
     """Tokens that a benchmark's prefill submits at once."""
     micro_batch: int
     """Tokens between two looks at whether to stop."""
+    stop: Stop
 
     def use_threads(self, threads: int | None) -> None:
         """Evaluate with so many threads from now on; None goes back to those that the model was loaded with."""
@@ -35,7 +53,16 @@ class Evaluator(Protocol):
 
     def keep_prefix(self, tokens: list[int]) -> None:
         """Keep what the cache shares with a new prompt; the last token is always evaluated for its logits."""
-        ...
+        self.shorten(min(shared(self.cached, tokens), len(tokens) - 1))
+
+    def hold(self, tokens: list[int]) -> int:
+        """Have exactly these tokens in the cache and return how many of them had to be evaluated."""
+        kept = shared(self.cached, tokens)
+        if kept < len(self.cached):
+            self.shorten(kept)
+        missing = tokens[len(self.cached) :]
+        self.prefill(missing, self.micro_batch, None)
+        return len(missing)
 
     def shorten(self, length: int) -> None:
         """Keep the first `length` tokens of the cache, or none where the model cannot forget a part."""
@@ -70,7 +97,8 @@ class Evaluator(Protocol):
 
     def check_stop(self) -> None:
         """Do nothing unless the request shall end."""
-        ...
+        if self.stop.is_set():
+            raise CancelledError
 
     def reset_counted(self) -> None:
         """Set the engine's counters of time to zero."""

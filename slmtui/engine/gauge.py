@@ -66,6 +66,11 @@ def peak_rss_bytes() -> int | None:
     return getattr(psutil.Process().memory_info(), "peak_wset", None)
 
 
+def pause_s(cost_s: float) -> float:
+    """Seconds between two samples when one takes so many of a core."""
+    return PERIOD_S if cost_s <= CHEAP_S else max(PERIOD_S, cost_s / LARGEST_SHARE)
+
+
 class Gauge:
     """Samples memory on one thread while requests run; a last sample follows each request.
 
@@ -112,16 +117,15 @@ class Gauge:
         return MemorySampled(at_s=at_s, memory=memory, peak_rss_bytes=largest, peak=self._peak, engine=watched.engine)
 
     def _run(self) -> None:
-        wait_s = PERIOD_S
+        cost_s = 0.0
         with self._lock:
             while True:
                 self._lock.wait_for(lambda: self._emit is not None)
-                ended = self._lock.wait_for(partial(self._over, self._started_s), wait_s)
+                ended = self._lock.wait_for(partial(self._over, self._started_s), pause_s(cost_s))
                 if not ended and self._emit is not None:
                     busy_s = time.thread_time()
                     self._emit(self._sample())
                     cost_s = time.thread_time() - busy_s
-                    wait_s = PERIOD_S if cost_s <= CHEAP_S else max(PERIOD_S, cost_s / LARGEST_SHARE)
 
     def _over(self, started_s: float) -> bool:
         """Whether the request that began at this time has ended, another having begun or not."""

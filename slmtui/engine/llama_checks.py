@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,7 @@ def kv_type(name: str) -> int:
     Raises:
         EngineError: the name is none of those that llama.cpp has kernels for.
     """
-    if name not in KV_TYPES:
-        raise EngineError(FailureKind.BAD_REQUEST, f"KV cache type {name!r} is none of {', '.join(KV_TYPES)}.")
-    return KV_TYPES[name]
+    return _number(f"KV cache type {name!r}", name, KV_TYPES)
 
 
 def flash_attention_type(bindings: Any, name: str) -> int:
@@ -69,9 +68,7 @@ def flash_attention_type(bindings: Any, name: str) -> int:
         "on": bindings.LLAMA_FLASH_ATTN_TYPE_ENABLED,
         "off": bindings.LLAMA_FLASH_ATTN_TYPE_DISABLED,
     }
-    if name not in known:
-        raise EngineError(FailureKind.BAD_REQUEST, f"Flash attention {name!r} is none of {', '.join(known)}.")
-    return int(known[name])
+    return _number(f"Flash attention {name!r}", name, known)
 
 
 def split_mode(bindings: Any, name: str) -> int:
@@ -85,8 +82,12 @@ def split_mode(bindings: Any, name: str) -> int:
         "row": bindings.LLAMA_SPLIT_MODE_ROW,
         "none": bindings.LLAMA_SPLIT_MODE_NONE,
     }
+    return _number(f"A split by {name!r}", name, known)
+
+
+def _number(what: str, name: str, known: Mapping[str, int]) -> int:
     if name not in known:
-        raise EngineError(FailureKind.BAD_REQUEST, f"A split by {name!r} is none of {', '.join(known)}.")
+        raise EngineError(FailureKind.BAD_REQUEST, f"{what} is none of {', '.join(known)}.")
     return int(known[name])
 
 

@@ -7,9 +7,8 @@ from collections.abc import Collection, Generator, Sequence
 from typing import TYPE_CHECKING
 
 from slmtui.core.events import FailureKind, Prefilled
-from slmtui.core.openings import shared
 from slmtui.core.sampling import Sampling
-from slmtui.engine import llama_library
+from slmtui.engine import evaluator, llama_library
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.evaluator import CancelledError, damaged
 from slmtui.engine.llama_branches import Branches
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 _ABORTED = 2
 
 
-class Evaluator:
-    """The one context of an open model; implements `evaluator.Evaluator`."""
+class Evaluator(evaluator.Evaluator):
+    """The one context of an open model in llama.cpp."""
 
     def __init__(self, opened: OpenModel, stop: llama_library.StopCell) -> None:
         self.bindings = opened.bindings
@@ -41,7 +40,7 @@ class Evaluator:
         """Whether a token may belong to several sequences."""
         self.trained_size = int(self.bindings.llama_model_n_ctx_train(opened.model)) or None
         self._words = int(self.bindings.llama_vocab_n_tokens(opened.vocabulary))
-        self._stop = stop
+        self.stop = stop
         self._memory = self.bindings.llama_get_memory(self.context)
         self._window = int(self.bindings.llama_model_n_swa(opened.model))
         self._threads = self.bindings.llama_n_threads(self.context), self.bindings.llama_n_threads_batch(self.context)
@@ -56,12 +55,8 @@ class Evaluator:
 
     # -- the cache
 
-    def keep_prefix(self, tokens: list[int]) -> None:
-        """See `evaluator.Evaluator.keep_prefix`."""
-        self.shorten(min(shared(self.cached, tokens), len(tokens) - 1))
-
     def shorten(self, length: int) -> None:
-        """Keep the first `length` tokens of the cache, or none."""
+        """See `evaluator.Evaluator.shorten`."""
         if length and self._reaches(length) and self.bindings.llama_memory_seq_rm(self._memory, 0, length, -1):
             self.cached = self.cached[:length]
         else:
@@ -73,21 +68,9 @@ class Evaluator:
         return self._window == 0 or 0 <= first <= max(0, length + 1 - self._window)
 
     def clear(self) -> None:
-        """Empty the cache."""
+        """See `evaluator.Evaluator.clear`."""
         self.bindings.llama_memory_clear(self._memory, False)
         self.cached = []
-
-    def hold(self, tokens: list[int]) -> None:
-        """Have exactly these tokens in the cache, evaluating those that are not there yet.
-
-        Raises:
-            CancelledError: the person stopped it.
-            EngineError: the engine could not.
-        """
-        kept = shared(self.cached, tokens)
-        if kept < len(self.cached):
-            self.shorten(kept)
-        self.prefill(tokens[len(self.cached) :], self.batch, None)
 
     def branch(self, sequences: int, trunk: int) -> None:
         """Let sequences 1 to `sequences` go on from the cached tokens, or begin anew where `trunk` is 0."""
@@ -125,7 +108,7 @@ class Evaluator:
         """
         self._one[0] = token
         code = self.bindings.llama_decode(self.context, self._one_batch)
-        if code == 0 and not self._stop.is_set:
+        if code == 0 and not self.stop.is_set():
             self.cached.append(token)
         else:
             self._after(code, [token])
@@ -180,7 +163,7 @@ class Evaluator:
         batch, owner = branches.batch(self.bindings, rows, wanted)  # the owner must live until the call returns
         code = self.bindings.llama_decode(self.context, batch)
         del owner
-        if code != 0 or self._stop.is_set:
+        if code != 0 or self.stop.is_set():
             self.clear()
             self._after(code, [])
         self.bindings.llama_synchronize(self.context)
@@ -192,11 +175,6 @@ class Evaluator:
         pointer = self.bindings.llama_get_logits(self.context)
         return np.ctypeslib.as_array(pointer, shape=(rows, self._words))
 
-    def check_stop(self) -> None:
-        """See `evaluator.Evaluator.check_stop`."""
-        if self._stop.is_set:
-            raise CancelledError
-
     def _evaluate(self, tokens: list[int]) -> None:
         ids = (self.bindings.llama_token * len(tokens))(*tokens)  # must live until the call returns
         code = self.bindings.llama_decode(self.context, self.bindings.llama_batch_get_one(ids, len(ids)))
@@ -206,8 +184,7 @@ class Evaluator:
         """Note what is in the cache now, and turn llama_decode's return code into what happened."""
         if code == 0:
             self.cached += tokens
-            if self._stop.is_set:
-                raise CancelledError
+            self.check_stop()
             return
         if code == _ABORTED:
             self.shorten(len(self.cached))  # how much of an aborted batch is in the cache is unknown

@@ -124,7 +124,6 @@ class StopCell:
         libc = ctypes.CDLL("msvcrt" if os.name == "nt" else None)
         self._callback = ctypes.cast(libc.strlen, bindings.ggml_abort_callback)
 
-    @property
     def is_set(self) -> bool:
         """Whether a stop was asked for."""
         return self._cell[0] != b"\x00"

@@ -245,11 +245,29 @@ def open_model(request: Load, *, dry: bool = False, progress: Callable[[float], 
         LoadCancelledError: `progress` returned False.
     """
     check_file(Path(request.path))
-    bindings = llama_library.load()
+    graphics = chosen(request.device)
     llama_library.LOG.clear()
+    opened = OpenModel(_read(request, graphics, dry=dry, progress=progress), request, graphics)
+    try:
+        opened.check_writes_text()
+        opened.open_context()
+    except EngineError:
+        opened.close()
+        raise
+    opened.memory = _planned(opened) if dry else llama_library.LOG.memory()
+    return opened
+
+
+def _read(request: Load, graphics: tuple[Device, ...], *, dry: bool, progress: Callable[[float], bool] | None) -> Any:
+    """llama.cpp's model from the file, its weights on these devices.
+
+    Raises:
+        EngineError: llama.cpp does not open it.
+        LoadCancelledError: `progress` returned False.
+    """
+    bindings = llama_library.load()
     parameters = bindings.llama_model_default_params()
     parameters.use_extra_bufts = request.extra_buffers
-    graphics = chosen(request.device)
     parameters.n_gpu_layers = request.gpu_layers if graphics else 0
     listed = device_list(graphics)  # must live until the model is open
     parameters.devices = ctypes.cast(listed, ctypes.c_void_p)
@@ -275,15 +293,7 @@ def open_model(request: Load, *, dry: bool = False, progress: Callable[[float], 
         raise LoadCancelledError
     if not model:
         raise EngineError(*load_failure(Path(request.path)))
-    opened = OpenModel(model, request, graphics)
-    try:
-        opened.check_writes_text()
-        opened.open_context()
-    except EngineError:
-        opened.close()
-        raise
-    opened.memory = _planned(opened) if dry else llama_library.LOG.memory()
-    return opened
+    return model
 
 
 def quantization_label(bindings: Any, ftype: int) -> str | None:

@@ -104,7 +104,7 @@ class _Scoring(Scoring[Evaluator]):
             if not part.question.left:
                 self._emit(part.question.scored())
 
-    def _timed(self, evaluate: Callable[[], None], tokens: int) -> None:
+    def _timed(self, evaluate: Callable[[], object], tokens: int) -> None:
         started = time.perf_counter()
         evaluate()
         self._note(tokens, time.perf_counter() - started)

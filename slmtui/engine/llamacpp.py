@@ -54,7 +54,7 @@ class LlamaCpp(OneModel[Evaluator]):
             check_video_memory(planned, room)
         emit(Loading(fraction=0.0, planned=planned))
         self.close()
-        path, progress = Path(request.path), load_progress(emit, lambda: self._stop.is_set)
+        path, progress = Path(request.path), load_progress(emit, self._stop.is_set)
         page_cache = page_cache_state(path)
         share = _READ_SHARE if page_cache != "warm" and _fits(path, request.memory_budget_bytes) else 0.0
         try:
@@ -124,8 +124,7 @@ def _counted(request: Load) -> tuple[int, ...]:
     if not request.texts:
         return ()
     opened = open_model(request, dry=True)
-    vocabulary = Vocabulary(opened.vocabulary)
-    counts = tuple(len(vocabulary.tokens(text, special=True)) for text in request.texts)
+    counts = Vocabulary(opened.vocabulary).counted(request.texts)
     opened.close()
     return counts
 

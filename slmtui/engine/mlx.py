@@ -116,7 +116,4 @@ def _open(folder: ModelFolder, request: Load) -> OpenModel:
 
 def _counted(folder: ModelFolder, texts: Sequence[str]) -> tuple[int, ...]:
     """Tokens of each text that an inspection asks about."""
-    if not texts:
-        return ()
-    vocabulary = Vocabulary(folder)
-    return tuple(len(vocabulary.tokens(text, special=True)) for text in texts)
+    return Vocabulary(folder).counted(texts) if texts else ()

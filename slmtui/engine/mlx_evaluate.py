@@ -17,10 +17,10 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 
 from slmtui.core.events import Prefilled
-from slmtui.core.openings import shared
 from slmtui.core.sampling import Sampling
+from slmtui.engine import evaluator
 from slmtui.engine.backends import Emit, EngineError
-from slmtui.engine.evaluator import CancelledError, damaged
+from slmtui.engine.evaluator import damaged
 from slmtui.engine.mlx_checks import evaluation_failure
 from slmtui.engine.mlx_model import RAISED_BY_MODELS, OpenModel
 from slmtui.engine.mlx_sampler import Sampler
@@ -32,12 +32,12 @@ _TIDY_TOKENS = 256
 """Tokens after which freed buffers go back to the system, as mlx-lm does; MLX keeps them otherwise."""
 
 
-class Evaluator:
-    """The one context of an open model; implements `evaluator.Evaluator`."""
+class Evaluator(evaluator.Evaluator):
+    """The one context of an open model in MLX."""
 
     def __init__(self, opened: OpenModel, stop: Event) -> None:
         self._model: Any = opened.model
-        self._stop = stop
+        self.stop = stop
         self.size = opened.context_size
         self.batch = min(opened.request.batch, self.size)
         self.micro_batch = min(opened.request.micro_batch, self.batch)
@@ -54,10 +54,6 @@ class Evaluator:
 
     # -- the cache
 
-    def keep_prefix(self, tokens: list[int]) -> None:
-        """See `evaluator.Evaluator.keep_prefix`."""
-        self.shorten(min(shared(self.cached, tokens), len(tokens) - 1))
-
     def shorten(self, length: int) -> None:
         """See `evaluator.Evaluator.shorten`."""
         surplus = len(self.cached) - length
@@ -70,22 +66,6 @@ class Evaluator:
     def clear(self) -> None:
         """See `evaluator.Evaluator.clear`."""
         self._cache, self._logits, self.cached = make_prompt_cache(self._model), None, []
-
-    def hold(self, tokens: list[int]) -> int:
-        """Have exactly these tokens in the cache and return how many of them had to be evaluated.
-
-        Raises:
-            CancelledError: the person stopped it.
-            EngineError: the engine could not.
-        """
-        kept = shared(self.cached, tokens)
-        if kept < len(self.cached):
-            self.shorten(kept)
-        missing = tokens[len(self.cached) :]
-        for first in range(0, len(missing), self.micro_batch):
-            self.check_stop()
-            self._take(missing[first : first + self.micro_batch], logits=False)
-        return len(missing)
 
     @contextmanager
     def branch(self) -> Iterator[None]:
@@ -187,11 +167,6 @@ class Evaluator:
             mx.eval(logits)
         self.cached = [*self.cached, *tokens[-together:]]
         return np.array(logits)
-
-    def check_stop(self) -> None:
-        """See `evaluator.Evaluator.check_stop`."""
-        if self._stop.is_set():
-            raise CancelledError
 
     def _take(self, tokens: list[int], *, logits: bool) -> None:
         """Evaluate the tokens and wait for it; the logits after the last one are kept, others are never computed."""

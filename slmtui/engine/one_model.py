@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol
+from typing import Generic
 
 from slmtui.core.events import Done, FailureKind
 from slmtui.engine.backends import Emit, EngineError
+from slmtui.engine.evaluator import Stop
 from slmtui.engine.generating import generate
 from slmtui.engine.measuring import measure
 from slmtui.engine.meter import Battery, Meter
@@ -13,18 +14,6 @@ from slmtui.engine.protocol import Generate, Measure
 from slmtui.engine.scoring import AnyEvaluator
 from slmtui.engine.template import Renderer
 from slmtui.engine.vocabulary import Vocabulary
-
-
-class Stop(Protocol):
-    """A mark that the running request shall end."""
-
-    def set(self) -> None:
-        """Make it; callable from any thread."""
-        ...
-
-    def clear(self) -> None:
-        """Take it away."""
-        ...
 
 
 class OneModel(Generic[AnyEvaluator]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Protocol
 
 _DRAWS = 100
@@ -49,6 +50,10 @@ class Vocabulary(Protocol):
     def written(self, token: int | None) -> str:
         """A token as the vocabulary writes it ("<s>"), for templates; empty for none."""
         ...
+
+    def counted(self, texts: Iterable[str]) -> tuple[int, ...]:
+        """Tokens of each text alone."""
+        return tuple(len(self.tokens(text, special=True)) for text in texts)
 
     def with_bos(self, tokens: list[int]) -> list[int]:
         """Put the beginning-of-sequence token in front where the model wants one and none is there."""

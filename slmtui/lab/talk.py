@@ -30,10 +30,14 @@ class _Asked(msgspec.Struct, kw_only=True):
     """A question under way: what its measurement says besides the worker's figures."""
 
     request: Generate
+    turn: list[Message]
+    """The conversation with the question."""
     together: bool
     raw: bool
     surroundings: Circumstances
     began_s: float
+    pieces: list[str] = []
+    """The answer's text as far as it came."""
     memory_samples: list[MemorySample] = []
 
 
@@ -76,9 +80,9 @@ class Seat:
             emit_every_s=EVENT_EVERY_S * (1 + others),
             threads=max(1, threads // (1 + others)) if others and threads else None,
         )
-        pieces: list[str] = []
         asked = _Asked(
             request=request,
+            turn=turn,
             together=others > 0,
             raw=raw,
             surroundings=await self.loaded.services.circumstances(),
@@ -86,20 +90,24 @@ class Seat:
         )
         async with aclosing(self.loaded.request(request)) as stream:
             async for event in stream:
-                match event:
-                    case Prompted():
-                        self.prompted = event
-                    case Tokens():
-                        pieces.append(event.text)
-                    case Done():
-                        if not raw and (pieces or event.reason is not StopReason.CANCELLED):
-                            self.messages = [*turn, Message("assistant", "".join(pieces))]
-                        await self._keep(event, asked)
-                    case MemorySampled():
-                        asked.memory_samples.append(MemorySample(at_s=event.at_s, memory=event.memory))
-                    case _:
-                        pass
+                await self._note(event, asked)
                 yield event
+
+    async def _note(self, event: AnyEvent, asked: _Asked) -> None:
+        """Take from an event what the conversation and the measurement keep of it."""
+        match event:
+            case Prompted():
+                self.prompted = event
+            case Tokens():
+                asked.pieces.append(event.text)
+            case MemorySampled():
+                asked.memory_samples.append(MemorySample(at_s=event.at_s, memory=event.memory))
+            case Done():
+                if not asked.raw and (asked.pieces or event.reason is not StopReason.CANCELLED):
+                    self.messages = [*asked.turn, Message("assistant", "".join(asked.pieces))]
+                await self._keep(event, asked)
+            case _:
+                pass
 
     async def _keep(self, done: Done, asked: _Asked) -> None:
         if done.timing is None or not done.timing.generated_tokens:

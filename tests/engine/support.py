@@ -100,7 +100,7 @@ def ask(*contents: str, tokens: int = 16, **changes: object) -> Generate:
     return msgspec.structs.replace(request, **changes)
 
 
-async def until(predicate: Callable[[], bool], patience_s: float = PATIENCE_S, every_s: float = 0.02) -> None:
+async def until(predicate: Callable[[], object], patience_s: float = PATIENCE_S, every_s: float = 0.02) -> None:
     """Wait until the predicate holds; fails when it does not in time."""
     end = time.monotonic() + patience_s
     while not predicate():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from slmtui.engine import gauge
 from slmtui.engine.protocol import Load
 from tests.engine.conftest import Build
 from tests.engine.gguf_files import Gguf
-from tests.engine.support import STORY, loaded, of, run, slow_to_load, tell
+from tests.engine.support import STORY, loaded, of, run, slow_to_load, tell, until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -87,17 +86,22 @@ def test_a_system_without_a_rollup_still_tells_the_resident_size(monkeypatch: py
     assert memory.pss_bytes is memory.uss_bytes is None
 
 
-def test_samples_follow_each_request_and_end_with_it() -> None:
-    watch = gauge.Gauge()
+async def several(samples: list[MemorySampled]) -> None:
+    await until(lambda: len(samples) >= 2)
+
+
+async def test_samples_follow_each_request_and_end_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gauge, "pause_s", lambda _: 0.05)
+    watch, other = gauge.Gauge(), gauge.Gauge()
     for _ in range(2):
-        samples: list[MemorySampled] = []
+        samples, later = list[MemorySampled](), list[MemorySampled]()
         with watch.watching(samples.append):
-            while len(samples) < 2:
-                time.sleep(0.01)
+            await several(samples)
         came = len(samples)
-        assert samples[0].at_s >= gauge.PERIOD_S * 0.9, "a request begins its own time"
+        assert samples[0].at_s > 0.045, "a request begins its own time"
         assert isinstance(samples[-1].memory, ProcessMemory)
-        time.sleep(2 * gauge.PERIOD_S)
+        with other.watching(later.append):
+            await several(later)
         assert len(samples) == came, "nothing is said after the request"
 
 
@@ -137,23 +141,25 @@ def test_samples_ask_the_engine() -> None:
     assert [sample.engine for sample in samples] == [None, own, None, None]
 
 
-def test_costly_samples_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sample that takes 10 ms of a core may come once a second at most."""
-    real = gauge.process_memory
+@pytest.mark.parametrize(("cost_s", "pause_s"), [(0.0, 0.25), (0.002, 0.25), (0.003, 1.5), (0.010, 5.0)])
+def test_costly_samples_come_less_often(cost_s: float, pause_s: float) -> None:
+    assert gauge.pause_s(cost_s) == pytest.approx(pause_s)
 
-    def slow() -> ProcessMemory:
-        end = time.thread_time() + 0.010
-        while time.thread_time() < end:
-            pass
-        return real()
 
-    monkeypatch.setattr(gauge, "process_memory", slow)
+async def test_what_a_sample_takes_decides_when_the_next_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses, costs = iter([0.0, 0.0, 0.0, 3600.0]), list[float]()
+
+    def pause_s(cost_s: float) -> float:
+        costs.append(cost_s)
+        return next(pauses)
+
+    monkeypatch.setattr(gauge, "pause_s", pause_s)
     samples: list[MemorySampled] = []
     with gauge.Gauge().watching(samples.append):
-        time.sleep(1.1)
-    first, last = samples
-    assert first.at_s < 2 * gauge.PERIOD_S, "the first tells what one costs"
-    assert last.at_s >= 1.1
+        await until(lambda: len(costs) == 4)
+    assert len(samples) == 3 + 1, "one more follows the request"
+    assert costs[0] == 0
+    assert all(cost > 0 for cost in costs[1:])
 
 
 @linux

@@ -108,10 +108,10 @@ def test_the_stop_flag_is_read_by_native_code() -> None:
     """The callback that llama.cpp gets is a C function; calling it as llama.cpp does tells the flag."""
     cell = StopCell(llama_library.load())
     data = ctypes.cast(cell._cell, ctypes.c_void_p)
-    assert not cell.is_set
+    assert not cell.is_set()
     assert not cell._callback(data)
     cell.set()
-    assert cell.is_set
+    assert cell.is_set()
     assert cell._callback(data)
     cell.clear()
     assert not cell._callback(data)

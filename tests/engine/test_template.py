@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -185,27 +184,25 @@ BOMBS = [
     "{{ lipsum(n=99999) }}",
     "{{ 'a b ' * 3000000 }}",
 ]
+BOMB_LATER = f"{{% if messages | length > 1 %}}{BOMBS[0]}{{% endif %}}ok"
+"""Harmless while a conversation has one message."""
 
 
 @pytest.mark.parametrize("template", BOMBS)
 def test_bombs_are_stopped(make: Make, template: str) -> None:
     renderer = make(template, 0.4)
-    started = time.monotonic()
     with pytest.raises(TemplateError) as caught:
         renderer.render(user("Hi"))
-    assert time.monotonic() - started < 5
     assert str(caught.value)
 
 
 def test_memory_runs_out_before_the_time_does(make: Make) -> None:
-    started = time.monotonic()
     with pytest.raises(TemplateError, match="MemoryError"):
         make("{{ messages[0].content * 2000000000 }}", 30).render(user("x"))
-    assert time.monotonic() - started < 20
 
 
 def test_a_slow_conversation_is_not_a_slow_template(make: Make) -> None:
-    renderer = make(f"{{% if messages | length > 1 %}}{BOMBS[0]}{{% endif %}}ok", 0.3)
+    renderer = make(BOMB_LATER, 0.3)
     assert renderer.render(user("a")).text == "ok"
     with pytest.raises(TemplateError, match=r"0\.3 s"):
         renderer.render([*user("a"), *user("b")])
@@ -302,9 +299,7 @@ async def test_a_worker_survives_a_bomb(tmp_path: Path, build: Build, pocket: Gg
     path = build(f"bomb-{sum(map(ord, bomb))}.gguf", pocket.with_template(template))
     async with loaded(tmp_path / "log", Load(path=str(path), threads=1)) as client:
         done(await run(client, ask("Hello", tokens=2, ignore_end=True)), StopReason.LIMIT)
-        started = time.monotonic()
         failure = failed(await run(client, ask("Hello", "So?", "Now", tokens=2)), FailureKind.BAD_REQUEST)
-        assert time.monotonic() - started < 8
         assert "chat template" in failure.message
         done(await run(client, tell("Once", 2, ignore_end=True)), StopReason.LIMIT)
         assert prompted(await run(client, ask("Hello", tokens=2))).text == "<|im_start|>user\nHello"
@@ -314,19 +309,26 @@ async def test_a_worker_survives_a_bomb(tmp_path: Path, build: Build, pocket: Gg
         await until(lambda: not any(lives(pid) for pid in children))
 
 
-def test_the_child_ends_when_its_parent_is_gone_even_in_a_bomb() -> None:
-    script = (
-        "import sys, os, threading, time\n"
-        "from slmtui.engine.template import Renderer\n"
-        "from slmtui.core.chat import Message\n"
-        f"r = Renderer({BOMBS[0]!r}, '', '', 1.0)\n"
-        "r.start()\nprint(r._process.pid, flush=True)\n"
-        "threading.Thread(target=lambda: r.render([Message('user', 'x')]), daemon=True).start()\n"
-        "time.sleep(0.5)\nos._exit(0)\n"
-    )
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    pid = int(shown.stdout)
-    end = time.monotonic() + 20
-    while lives(pid):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+ORPHAN = f"""
+import os, threading, time
+import psutil
+from slmtui.core.chat import Message
+from slmtui.engine.template import Renderer
+
+renderer = Renderer({BOMB_LATER!r}, "", "", 1.0)
+hello = Message("user", "x")
+renderer.render([hello])
+child = psutil.Process(renderer._process.pid)
+before = child.cpu_times().user
+threading.Thread(target=renderer.render, args=([hello, hello],), daemon=True).start()
+while child.is_running() and child.cpu_times().user < before + 0.1:
+    time.sleep(0.01)
+print(child.pid, flush=True)
+os._exit(0)
+"""
+
+
+async def test_the_child_ends_when_its_parent_is_gone_even_in_a_bomb() -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", ORPHAN, stdout=asyncio.subprocess.PIPE)
+    shown, _ = await parent.communicate()
+    await until(lambda: not lives(int(shown)))
