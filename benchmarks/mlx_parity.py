@@ -58,7 +58,7 @@ def pocket(target: Path) -> list[Path]:
     """Pocket 5M in two forms."""
     source = pocket_folder() / "pocket-5m-F16.gguf"
     subprocess.run([sys.executable, str(TO_MLX), str(source), str(target), "bf16", "4bit"], check=True)
-    return [target / "bf16", target / "4bit"]
+    return [target / "pocket-5m-bf16", target / "pocket-5m-4bit"]
 
 
 def compare(folder: Path, options: argparse.Namespace) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.mlx_models import Forms, converted
+from tests.engine.gguf_files import Gguf
+from tests.mlx_models import SOURCE, Forms, converted
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +26,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("NO_COLOR", "SLMTUI_THEME", "COLUMNS", "LINES", "HF_TOKEN", "HF_HUB_CACHE", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives Pocket as an engine opens it, with `gguf_files.HOSTILE` in place of each blank that it writes."""
+    folder = tmp_path_factory.mktemp("hostile")
+    source = Gguf.read(SOURCE).with_hostile_blanks().write(folder / "hostile.gguf")
+    return lambda engine: converted(folder, "bf16", source) if engine == "MLX" else source
 
 
 @pytest.fixture(scope="session")

@@ -31,11 +31,11 @@ def why_not() -> str | None:
 needs_mlx = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
 
-def converted(target: Path, form: str) -> Path:
-    """The folder of a form (bf16, 4bit, …) of Pocket 5M, made unless it is there."""
-    folder = target / form
+def converted(target: Path, form: str, source: Path = SOURCE) -> Path:
+    """The folder of a form (bf16, 4bit, …) of Pocket 5M, or of another model like it, made unless it is there."""
+    folder = target / f"{source.stem.removesuffix('-F16')}-{form}"
     if not folder.exists():
-        subprocess.run([sys.executable, str(TO_MLX), str(SOURCE), str(target), form], check=True, timeout=120)
+        subprocess.run([sys.executable, str(TO_MLX), str(source), str(target), form], check=True, timeout=120)
     return folder
 
 

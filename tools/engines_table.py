@@ -44,7 +44,7 @@ def forms(folder: Path) -> dict[str, Place]:
     found = {"llama.cpp": Place("llama.cpp", "cpu", tuple(gguf), broken)}
     made = subprocess.run([sys.executable, TO_MLX, gguf[0], folder, "bf16", "8bit", "4bit"], capture_output=True)
     if made.returncode == 0:
-        mlx = tuple(folder / form for form in ("bf16", "8bit", "4bit"))
+        mlx = tuple(folder / f"pocket-5m-{form}" for form in ("bf16", "8bit", "4bit"))
         faults = {name: Path(shutil.copytree(mlx[0], folder / name)) for name in ("truncated", "unknown", "no model")}
         weights = faults["truncated"] / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:5_000_000])

@@ -112,7 +112,7 @@ def test_the_gguf_and_the_mlx_form_of_a_model_side_by_side(mlx_forms: Forms) -> 
     assert done.returncode == 0, done.stderr
     theirs, ours = done.stdout.split("── ")[1:]
     assert theirs.startswith("Pocket 5M F16 (demo)\n")
-    assert ours.startswith("bf16\n")
+    assert ours.startswith("pocket-5m-bf16\n")
     assert theirs.split("\n", 1)[1].strip() == ours.split("\n", 1)[1].strip() != ""
     assert done.stderr.count("prefill") == 2
     (path / "model.safetensors").rename(path / "elsewhere")

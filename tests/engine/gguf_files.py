@@ -17,6 +17,10 @@ F32, F16, Q4_0 = 0, 1, 2
 """Numbers of ggml's tensor types."""
 _FORMS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _ALIGNMENT = 32
+HOSTILE = b"\xff\x1b[31m[b]"
+"""Invalid UTF-8, an escape sequence and markup."""
+_BLANK, _HOSTILE_LETTERS = "\u0120", "\u00ff\u011b[31m[b]"
+"""A blank and `HOSTILE` in the letters of byte-level BPE, which stand for bytes."""
 
 
 @dataclass
@@ -99,6 +103,12 @@ class Gguf:
                 old = np.frombuffer(tensor.data, np.float16)[: math.prod(tensor.shape)].astype(np.float32)
                 drawn = generator.standard_normal(len(old), dtype=np.float32) * old.std()
                 tensor.data = drawn.astype(np.float16).tobytes()
+        return self
+
+    def with_hostile_blanks(self) -> Gguf:
+        """Let a model whose tokenizer is byte-level BPE say `HOSTILE` where it said a blank."""
+        for name in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges"):
+            self.array(name)[:] = [text.replace(_BLANK, _HOSTILE_LETTERS) for text in self.array(name)]
         return self
 
     def array(self, name: str) -> list[Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
-from collections.abc import Callable
 from contextlib import aclosing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from slmtui.core.events import (
     Ending,
     FailureKind,
     Loaded,
-    Loading,
     MemorySampled,
     Prefilled,
     Prompted,
@@ -32,6 +30,7 @@ from tests.engine.conftest import Build
 from tests.engine.gguf_files import Gguf
 from tests.engine.support import (
     F16,
+    PATIENCE_S,
     Q8_0,
     STORY,
     ask,
@@ -172,13 +171,20 @@ async def test_a_worker_ends_with_code_zero_and_leaves_nothing(tmp_path: Path, p
         assert await client.close() == 0
 
 
+async def collect(client: WorkerClient, request: Request, events: list[AnyEvent]) -> None:
+    """Add each event to the list when it comes."""
+    async with aclosing(client.request(request)) as stream:
+        async for event in stream:
+            events.append(event)  # noqa: PERF401 (seen while it grows)
+
+
 async def test_closing_a_busy_worker_stops_what_runs(tmp_path: Path) -> None:
     async with loaded(tmp_path / "log", Load(path=str(STORY), threads=1, context=8192)) as client:
-        running = asyncio.create_task(run(client, tell(LONG)))
-        await until(lambda: client.busy)
-        await asyncio.sleep(0.05)
+        events: list[AnyEvent] = []
+        running = asyncio.create_task(collect(client, tell(LONG), events))
+        await until(lambda: of(events, Prefilled))
         assert await client.close() == 0
-        events = await running
+        await running
         assert isinstance(events[-1], Ending)
         assert not client.alive
 
@@ -207,25 +213,26 @@ async def test_one_request_at_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 3])
-async def test_leaving_the_iterator_cancels_and_frees_the_worker(tmp_path: Path, after: int) -> None:
+async def test_leaving_the_iterator_cancels_and_frees_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr(client_module, "CANCEL_PATIENCE_S", PATIENCE_S)
     async with loaded(tmp_path / "log", Load(path=str(STORY), threads=1, context=8192)) as client:
         expected = text_of(await run(client, tell("Once upon a time", 30)))
         for prompt in ("Once upon a time", LONG):
-            started = time.monotonic()
             async with aclosing(client.request(tell(prompt, 8000, ignore_end=True))) as stream:
                 for _ in range(after):
                     await anext(stream)
-            assert time.monotonic() - started < client_module.CANCEL_PATIENCE_S
             assert not client.busy
-            assert client.alive
+            assert client.alive, "it obeyed and was not killed"
         assert text_of(await run(client, tell("Once upon a time", 30))) == expected
 
 
 async def test_a_task_that_is_cancelled_frees_the_worker(tmp_path: Path) -> None:
     async with loaded(tmp_path / "log", Load(path=str(STORY), threads=1, context=8192)) as client:
-        task = asyncio.create_task(run(client, tell("Once", 8000, ignore_end=True)))
-        await until(lambda: client.busy)
-        await asyncio.sleep(0.1)
+        events: list[AnyEvent] = []
+        task = asyncio.create_task(collect(client, tell("Once", 8000, ignore_end=True), events))
+        await until(lambda: of(events, Tokens))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -248,48 +255,6 @@ async def test_long_lines_both_ways(tmp_path: Path) -> None:
         failed(await run(client, ask(content * 20, tokens=2)), FailureKind.CONTEXT_FULL)
 
 
-def first(kind: type[AnyEvent]) -> Callable[[AnyEvent], bool]:
-    return lambda event: isinstance(event, kind)
-
-
-MORTAL_PHASES: dict[str, tuple[Request, Callable[[AnyEvent], bool]]] = {
-    "prefill": (tell(LONG, 50), first(Prefilled)),
-    "decode": (tell("Once", 8000, ignore_end=True), first(Tokens)),
-    "measure prefill": (Measure(prompt_tokens=4000, repetitions=9), first(Prefilled)),
-    "measure decode": (Measure(prompt_tokens=0, generated_tokens=8000), first(Tokens)),
-}
-
-
-@pytest.mark.parametrize("phase", MORTAL_PHASES)
-async def test_a_worker_killed_while_it_works_is_reported(tmp_path: Path, phase: str) -> None:
-    request, reached = MORTAL_PHASES[phase]
-    async with loaded(tmp_path / "log", Load(path=str(STORY), threads=1, context=8192)) as client:
-        await killed_at(client, request, reached)
-
-
-async def test_a_worker_killed_while_it_loads_is_reported(tmp_path: Path, build: Build) -> None:
-    path = build("slow.gguf", slow_to_load(Gguf.read(STORY)))
-    async with worker(tmp_path / "log") as client:
-        await killed_at(client, Load(path=str(path), threads=1), first(Loading))
-
-
-async def killed_at(client: WorkerClient, request: Request, reached: Callable[[AnyEvent], bool]) -> None:
-    seen: list[AnyEvent] = []
-    async with aclosing(client.request(request)) as stream:
-        async for event in stream:
-            if not seen and reached(event):
-                client.kill()
-                seen.append(event)
-            elif seen:
-                seen.append(event)
-    failure = failed(seen, FailureKind.CRASHED)
-    assert failure.signal == signal.SIGKILL
-    assert "killed" in failure.message
-    assert "memory" in failure.message
-    assert not client.alive
-    failed(await run(client, request), FailureKind.CRASHED)
-
-
 async def test_a_worker_killed_while_idle_is_reported_by_the_next_request(tmp_path: Path) -> None:
     async with loaded(tmp_path / "log", Load(path=str(Q8_0), threads=1)) as client:
         children = descendants(client.pid)
@@ -301,15 +266,12 @@ async def test_a_worker_killed_while_idle_is_reported_by_the_next_request(tmp_pa
         assert await client.close() == -signal.SIGKILL
 
 
-async def test_memory_is_sampled_about_four_times_a_second(tmp_path: Path) -> None:
+async def test_memory_is_sampled_four_times_a_second_at_most(tmp_path: Path) -> None:
     async with loaded(tmp_path / "log", Load(path=str(STORY), threads=1, context=8192)) as client:
+        at = [0.0]
         async with aclosing(client.request(tell("Once", 8000, ignore_end=True))) as stream:
-            events: list[AnyEvent] = []
-            async for event in stream:
-                events.append(event)
-                if isinstance(event, MemorySampled) and event.at_s > 1.4:
-                    break
-        at = [event.at_s for event in of(events, MemorySampled)]
-        gaps = [later - earlier for earlier, later in zip([0.0, *at], at, strict=False)]
-        assert 4 <= len(at) <= 7
-        assert 0.2 < sorted(gaps)[len(gaps) // 2] < 0.45
+            while len(at) < 4:
+                event = await anext(stream)
+                if isinstance(event, MemorySampled):
+                    at.append(event.at_s)
+        assert all(later - earlier > 0.24 for earlier, later in pairwise(at)), at

@@ -157,11 +157,12 @@ def main() -> None:
     """Convert from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path, help="GGUF file in F16")
-    parser.add_argument("target", type=Path, help="folder to write, one below it for each form")
+    parser.add_argument("target", type=Path, help="folder to write in, a folder for each form: pocket-5m-bf16")
     parser.add_argument("forms", nargs="+", choices=TYPES, help="what to write")
     arguments = parser.parse_args()
+    name = arguments.source.stem.removesuffix("-F16")
     for form in arguments.forms:
-        convert(arguments.source, arguments.target / form, form)
+        convert(arguments.source, arguments.target / f"{name}-{form}", form)
 
 
 if __name__ == "__main__":
