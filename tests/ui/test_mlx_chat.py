@@ -27,7 +27,8 @@ async def test_one_question_goes_to_both_engines(mlx_forms: Forms) -> None:
         assert ours.strip()
         engines = [column.seat.measurements[0].facts.engine or "" for column in found.columns]
         assert [engine.partition(" ")[0] for engine in engines] == ["llama.cpp", "MLX"]
-        assert [str(column.border_title) for column in found.columns] == ["Pocket 5M F16 · CPU", "pocket-5m-bf16 · MLX CPU"]
+        titles = [str(column.border_title) for column in found.columns]
+        assert titles == ["Pocket 5M F16 · CPU", "pocket-5m-bf16 · MLX CPU"]
         for column in found.columns:
             assert "—" not in str(column.query_one(Figures).render())
             assert "KV cache" in str(column.query_one(Meter).tooltip)
