@@ -325,6 +325,14 @@ class Services:
         """Everything measured, newest first."""
         return await asyncio.to_thread(self.store.sessions)
 
+    async def stored(self, session_id: str) -> Session:
+        """A session with how much it holds by now.
+
+        Raises:
+            StoreError: there is no such session.
+        """
+        return await asyncio.to_thread(self.store.session, session_id)
+
     async def measurements(self, session_id: str) -> tuple[Measurement, ...]:
         """The repetitions of one session in the order in which they were measured."""
         return await asyncio.to_thread(self.store.measurements, session_id)
@@ -353,7 +361,7 @@ class Services:
         from slmtui.lab.export import export
         from slmtui.lab.probe_export import export_answers
 
-        session = await asyncio.to_thread(self.store.session, session_id)
+        session = await self.stored(session_id)
         if answers or (session.answers and not session.measurements):
             batches = await asyncio.to_thread(self.store.probes.of_session, session.id)
             return await asyncio.to_thread(partial(export_answers, session, batches, form, path or self.paths.exports))

@@ -14,7 +14,7 @@ from slmtui.core.results import cell_results
 from slmtui.lab import speed
 from slmtui.ui.pages.pages import PAGES
 from slmtui.ui.pages.view import PageView
-from slmtui.ui.screens.compare_paged import GAUGE_HZ
+from slmtui.ui.screens.planned import PAINT_HZ
 from slmtui.ui.widgets.chart import BarChart
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.empty import NothingMarked
@@ -110,7 +110,7 @@ async def test_gauges_are_painted_four_times_a_second_at_most(monkeypatch: pytes
         await until(found.pilot, lambda: asyncio.get_running_loop().time() - began > 1.5 or not found.screen.running)
         elapsed_s = asyncio.get_running_loop().time() - began
         # The layout changes when a result arrives or a worker's memory is told, and paints everything anew.
-        assert len(painted) - before <= GAUGE_HZ * elapsed_s + 3
+        assert len(painted) - before <= PAINT_HZ * elapsed_s + 3
 
 
 async def test_esc_stops_and_the_plan_can_be_continued() -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import csv
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from textual.widgets import Button, Checkbox, Input
 
@@ -18,6 +20,7 @@ from slmtui.ui.widgets.page_table import PageTable
 from slmtui.ui.widgets.pick import ExportSheet
 from slmtui.ui.widgets.plot_chart import PlotChart
 from slmtui.ui.widgets.unfinished import UnfinishedOffer
+from tests.samples import measurement
 from tests.ui.probe_steps import LARGE, SMALL, Asking, asking, make_small
 from tests.ui.steps import notices, shown, until
 
@@ -29,6 +32,21 @@ def small_plans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def is_chosen(choice: Choice, wanted: str) -> bool:
     return choice.value == wanted
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
+async def press_while_asked(found: Asking, key: str) -> None:
+    """Press a key while the worker stands still: the demo models answer faster than a test can press one."""
+    cell = found.screen.probing.asking
+    assert cell is not None
+    worker = psutil.Process(found.app.services.loaded[0].pid)
+    worker.suspend()
+    await found.pilot.press(key)
+    worker.resume()
+    await until(found.pilot, lambda: found.screen.probing.asking != cell)
 
 
 async def sheet_of(found: Asking, key: str, kind: type) -> None:
@@ -100,7 +118,38 @@ async def test_a_probe_fills_the_grid_with_what_is_stored_and_every_question_can
         await found.pilot.press("escape")
         await until(found.pilot, lambda: found.app.screen is found.screen)
 
+
+async def test_what_was_answered_is_exported_with_a_row_for_each_question() -> None:
+    async with asking(SMALL) as found:
+        services = found.app.services
+        assert found.screen.reason("export") == "Nothing was measured yet."
+        await found.run()
+        assert services.session is not None
+        folder, name = services.paths.exports, f"slmtui-{services.session.id}"
         await sheet_of(found, "e", ExportSheet)
+        rows = found.app.screen.query_one("#rows", Choice)
+        assert rows.region.height == 0, "it holds nothing else"
+        await found.pilot.press("enter")
+        await until(found.pilot, lambda: "✓ Written" in shown(found.app, ".outcome"))
+        answers = rows_of(folder / f"{name}-answers.csv")
+        assert [(row["shots"], row["question"]) for row in answers] == [
+            (str(score.shots), str(place)) for score in found.screen.probing.scores for place in sorted(score.answers)
+        ]
+        assert all(row["prompt"] and row["answer"] for row in answers)
+
+        await found.pilot.press("escape")
+        services.store.add(measurement(session=services.session.id))
+        await sheet_of(found, "e", ExportSheet)
+        rows = found.app.screen.query_one("#rows", Choice)
+        assert (rows.region.height, rows.value) == (1, "questions")
+        rows.focus()
+        await found.pilot.press("right")
+        field = found.app.screen.query_one(Input)
+        await until(found.pilot, lambda: field.value == str(folder / f"{name}.csv"))
+        field.focus()
+        await found.pilot.press("enter")
+        await until(found.pilot, lambda: "✓ Written" in shown(found.app, ".outcome"))
+        assert len(rows_of(folder / f"{name}.csv")) == 1
 
 
 async def test_esc_stops_and_the_probe_goes_on_later_with_what_it_has() -> None:
@@ -136,15 +185,17 @@ async def test_a_skipped_cell_is_left_out_and_the_rest_goes_on() -> None:
     async with asking(SMALL) as found:
         found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
-        await until(found.pilot, lambda: "asking" in found.states)
-        while "skipped" not in found.states and found.screen.running:  # between two cells a key skips neither
-            await found.pilot.press("x")
-            await found.pilot.pause()
+        while "skipped" not in found.states:  # a cell may end while the key is on its way; then the next one is tried
+            await until(found.pilot, lambda: found.screen.probing.asking)
+            await press_while_asked(found, "x")
         skipped = found.states.index("skipped")
+        state = list(found.screen.probing.states.values())[skipped]
+        assert state.done < state.of
         await until(found.pilot, lambda: any(word in ("asking", "done") for word in found.states[skipped + 1 :]))
         await found.pilot.press("escape")
         await found.ended()
         assert found.states[skipped] == "skipped"
+        assert found.states.count("skipped") == 1
 
 
 async def test_the_plan_sheet_changes_the_plan_and_says_what_is_wrong() -> None:

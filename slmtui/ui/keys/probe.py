@@ -140,6 +140,6 @@ COMMANDS = (
         key="e",
         action="export",
         title="Export",
-        help="Write this session's measurements to a file.",
+        help="Write what this session's probes were answered to a file, one row a question.",
     ),
 )

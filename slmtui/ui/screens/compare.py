@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.command import Provider
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Footer, Static
 
 from slmtui.core.plan import Grid, Plan, PlanError, Unfinished
 from slmtui.core.presets import PRESETS
 from slmtui.lab import speed
+from slmtui.lab.control import Control
 from slmtui.sources.store import StoreError
 from slmtui.ui.commands import Place, bindings
 from slmtui.ui.messages import Problem
 from slmtui.ui.pages.bench import plan_again
-from slmtui.ui.pages.pages import RESULTS, Pages
+from slmtui.ui.pages.pages import Pages
 from slmtui.ui.screens.compare_messages import BenchBegan, BenchClosed, BenchHeard, PlanThought, StoreRead
-from slmtui.ui.screens.compare_paged import GAUGE_HZ, ComparePagedScreen
+from slmtui.ui.screens.compare_paged import ComparePagedScreen
 from slmtui.ui.screens.compare_words import plan_words
-from slmtui.ui.screens.paged import PageProvider
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
 from slmtui.ui.widgets.gauges import Gauges
@@ -32,12 +31,8 @@ from slmtui.ui.widgets.progress import PlanProgress
 from slmtui.ui.widgets.strip import Strip
 from slmtui.ui.widgets.unfinished import UnfinishedOffer
 
-if TYPE_CHECKING:
-    from slmtui.ui.screens.compare_sheet import Wish
-
 IMPORTS = 8
 """How many of the newest imports are laid beside what was measured here."""
-_TO_START = ("run", "resume", "again")
 
 
 class CompareScreen(ComparePagedScreen):
@@ -45,27 +40,22 @@ class CompareScreen(ComparePagedScreen):
 
     PLACE: ClassVar[Place] = "compare"
     CSS_PATH = "compare.tcss"
-    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {PageProvider}
+    NOUN: ClassVar[str] = "benchmark"
     BINDINGS: ClassVar[list[BindingType]] = bindings("compare")
-    AUTO_FOCUS = "NothingMarked Button, #run"
 
     def __init__(self) -> None:
         super().__init__()
         self.changes: Grid | None = None
-        """What differs from the preset."""
         self.planned: Plan | None = None
         """What would be measured now."""
         self.outlook: speed.Outlook | None = None
-        self.problem = ""
-        """Why there is no plan."""
-        self._control: speed.Control | None = None
 
     def compose(self) -> ComposeResult:
         """Controls, what runs, pages."""
         yield Strip()
         yield UnfinishedOffer()
         yield NothingMarked("measure", offer_from(self.services.models()))
-        with Vertical(id="bench"):
+        with Vertical(id="body"):
             with Horizontal(id="controls"):
                 yield Choice([(name, name) for name in PRESETS])
                 yield Button("Run", variant="primary", compact=True, id="run")
@@ -76,60 +66,22 @@ class CompareScreen(ComparePagedScreen):
             yield Pages()
         yield Footer(compact=True, show_command_palette=False)
 
-    def on_mount(self) -> None:
-        """Follow the marks, and paint at a fixed pace."""
-        self.watch(self.lab_app, "marked", self._follow_marks)
-        self.set_interval(1 / GAUGE_HZ, self.paint)
-
-    def on_screen_resume(self) -> None:
-        """Something may have been imported, finished or deleted in the meantime."""
-        self.read_store()
-
-    @property
-    def running(self) -> bool:
-        """Whether a plan runs."""
-        return self._control is not None
-
-    @property
-    def preset(self) -> str:
-        """Name of the chosen preset."""
-        return self.query_one(Choice).value
-
     # -- what is shown
 
-    def _follow_marks(self) -> None:
-        if not self.running:
-            self.think()
-
-    def _show_all(self) -> None:
+    def show_all(self) -> None:
         """Show everything anew as soon as there is time."""
-        something = bool(self.marked or self.running or self.bench.measured or self.imported)
-        self.query_one(NothingMarked).display = not something
-        self.query_one("#bench").display = something
-        self.query_one(Gauges).display = self.query_one(PlanProgress).display = self.running
-        self.query_one("#outlook").display = not self.running
-        self.query_one("#run", Button).label = "Stop" if self.running else "Run"
-        self.query_one(Choice).disabled = self.query_one("#plan").disabled = self.running
-        self._say_plan()
+        self.show_controls(bool(self.marked or self.running or self.bench.measured or self.imported))
+        self.query_one(Gauges).display = self.running
         self.pages.say(self.bench.notes)
-        self.refresh_bindings()
         self.renew()
 
-    def _say_plan(self) -> None:
+    def say_plan(self) -> None:
+        """Preset, cells, time."""
         chosen, width = (self.preset, self.changes), self.size.width - 4
         words = plan_words(chosen, self.planned, self.outlook, self.problem, width)
         self.query_one("#outlook", Static).update(words)
 
-    def on_resize(self) -> None:
-        """Say more where there is more room."""
-        self._say_plan()
-
     # -- the plan to come
-
-    @on(Choice.Changed)
-    def _another_preset(self) -> None:
-        self.changes = None
-        self.think()
 
     def think(self) -> None:
         """Work out the plan for what is marked; what was measured stays in sight until it runs."""
@@ -138,7 +90,7 @@ class CompareScreen(ComparePagedScreen):
             self.bench.show(None)
         if self.marked:
             self.think_plan()
-        self._show_all()
+        self.show_all()
 
     @work(exclusive=True, group="plan")
     async def think_plan(self) -> None:
@@ -160,7 +112,7 @@ class CompareScreen(ComparePagedScreen):
         if not self.bench.measured and message.plan is not self.planned:
             self.bench.show(message.plan)
         self.planned, self.outlook, self.problem = message.plan, message.outlook, message.problem
-        self._show_all()
+        self.show_all()
 
     @work(exclusive=True, group="store")
     async def read_store(self) -> None:
@@ -178,12 +130,12 @@ class CompareScreen(ComparePagedScreen):
         self.query_one(UnfinishedOffer).unfinished = None if self.running else next(iter(message.unfinished), None)
         if message.imported != self.imported:
             self.imported = message.imported
-        self._show_all()
+        self.show_all()
 
     # -- the plan that runs
 
     @work(exclusive=True, group="bench")
-    async def measure(self, control: speed.Control, began: BenchBegan | None = None) -> None:
+    async def measure(self, control: Control, began: BenchBegan | None = None) -> None:
         """Run a plan, that of the moment unless another is given, and pass on what it reports."""
         try:
             began = began or BenchBegan(await self._make_plan())
@@ -202,7 +154,7 @@ class CompareScreen(ComparePagedScreen):
             self.bench.again(message.plan)
         else:
             self.bench.begin(message.plan, message.earlier)
-        self._show_all()
+        self.show_all()
 
     @on(BenchHeard)
     def _take(self, message: BenchHeard) -> None:
@@ -218,50 +170,18 @@ class CompareScreen(ComparePagedScreen):
 
     @on(BenchClosed)
     def _bench_closed(self) -> None:
-        self._control = None
+        self.control = None
         self.bench.ended()
         self.read_store()
         self.think()
 
     # -- what a person can ask for
 
-    @on(NothingMarked.Accepted)
-    def accept_offer(self, message: NothingMarked.Accepted) -> None:
-        """Mark the offered models."""
-        self.lab_app.marked = message.models
-        self.call_after_refresh(self.query_one("#run").focus)
-
-    @on(Button.Pressed, "#run")
-    def run_or_stop(self) -> None:
-        """The button does what its label says."""
-        self._do("stop" if self.running else "run")
-
-    @on(Button.Pressed, "#plan")
-    def plan_pressed(self) -> None:
-        """Open the sheet."""
-        self._do("plan")
-
-    @on(UnfinishedOffer.Continued)
-    def continue_pressed(self) -> None:
-        """Go on with the offered plan."""
-        self._do("resume")
-
-    @on(UnfinishedOffer.Dropped)
-    def drop_pressed(self) -> None:
-        """Forget the offered plan."""
-        self._do("drop")
-
-    def _do(self, action: str) -> None:
-        if (reason := self.reason(action)) is not None:
-            self.say(reason, "warning")
-        else:
-            self.call_later(self.run_action, action)
-
     def _start(self, began: BenchBegan | None = None) -> None:
-        self._control = speed.Control()
+        self.control = Control()
         self.query_one(UnfinishedOffer).unfinished = None
-        self.measure(self._control, began)
-        self._show_all()
+        self.measure(self.control, began)
+        self.show_all()
 
     def action_run(self) -> None:
         """Measure the marked models."""
@@ -286,67 +206,33 @@ class CompareScreen(ComparePagedScreen):
         if (plan := self.bench.plan) is not None:
             self._start(BenchBegan(plan_again(plan, self.bench.noisy), again=True))
 
-    def action_stop(self) -> None:
-        """Close the field for words, or else stop; finished repetitions are kept."""
-        if self.pages.finding:
-            self.pages.close_finder()
-        elif self._control is not None:
-            self._control.stop()
-            self.bench.stopping = True
-            self._show_all()
-
     def action_skip(self) -> None:
         """Leave out the cells that are shown as running; between two of their runs too."""
-        if self._control is not None:
+        if self.control is not None:
             for key in self.bench.running_cells:
-                self._control.skip(key)
-
-    def action_preset(self) -> None:
-        """Change to the next preset."""
-        self.query_one(Choice).action_move(1)
+                self.control.skip(key)
 
     def action_plan(self) -> None:
         """Edit the plan in a side sheet."""
         from slmtui.ui.screens.compare_sheet import PlanSheet
 
-        self.app.push_screen(PlanSheet(self.preset, PRESETS[self.preset], self.changes), self._take_wish)
+        self.app.push_screen(PlanSheet(self.preset, PRESETS[self.preset], self.changes), self.take_wish)
 
-    def _take_wish(self, wish: Wish | None) -> None:
-        if wish is not None:
-            self.changes = wish.changes
-            self.think()
-
-    def action_export(self) -> None:
+    async def action_export(self) -> None:
         """Ask where to, and write the session."""
-        from slmtui.ui.widgets.pick import ExportSheet
+        await self.open_export(answers=False)
 
-        if (session := self.services.session) is not None:
-            self.app.push_screen(ExportSheet(self.services, session))
-
-    def reason(self, action: str) -> str | None:
-        """Why an action can't act now."""
-        name = action.partition("(")[0]
-        if name in _TO_START and self.running:
-            return "A benchmark runs already; esc stops it."
-        if name in _TO_START and self.services.talks:
+    @property
+    def busy(self) -> str | None:
+        """Why nothing can be measured beside what other screens do."""
+        if self.services.talks:
             return "Models are answering in Chat, which would spoil the figures; stop them there first."
-        return self._own_reason(name)
+        return None
 
-    def _own_reason(self, action: str) -> str | None:
-        if not self.is_mounted:
-            return None
-        unfinished = self.query_one(UnfinishedOffer).unfinished
-        facts = {
+    def lacks(self) -> Mapping[str, tuple[bool, str]]:
+        """Of each action whether something is lacking for it, and what."""
+        return {
+            **super().lacks(),
             "run": (not self.marked, "No model is marked."),
-            "stop": (not self.running and not self.pages.finding, "Nothing runs."),
-            "skip": (not self.running, "Nothing runs."),
-            "preset": (self.running, "The running benchmark keeps its plan."),
-            "plan": (self.running, "The running benchmark keeps its plan."),
-            "resume": (unfinished is None, "No plan is unfinished."),
-            "drop": (unfinished is None, "No plan is unfinished."),
             "again": (not self.bench.noisy, "No cell is noisy."),
-            "table": (self.pages.page == RESULTS, "This page is a table already."),
-            "export": (self.services.session is None, "Nothing was measured yet."),
         }
-        lacking, words = facts.get(action, (False, ""))
-        return words if lacking else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from slmtui.core.measurement import Measurement
 from slmtui.core.results import CellResult, cell_results
 from slmtui.ui.pages.bench import Bench
@@ -11,17 +9,12 @@ from slmtui.ui.pages.entry import Entry, entries_of
 from slmtui.ui.pages.pages import Pages
 from slmtui.ui.screens.compare_pick import Choice, PickSheet, choices, picked
 from slmtui.ui.screens.compare_words import progress_of
-from slmtui.ui.screens.paged import PagedScreen
+from slmtui.ui.screens.planned import PlanScreen
 from slmtui.ui.widgets.gauges import Gauges
 from slmtui.ui.widgets.progress import PlanProgress
 
-GAUGE_HZ = 4
-"""How often gauges are painted: faster painting would slow down what they measure."""
-CHART_S = 1.0
-"""Seconds between two drawings of table or chart while a plan runs."""
 
-
-class ComparePagedScreen(PagedScreen):
+class ComparePagedScreen(PlanScreen):
     """Knows the plan, its cells and the imported rows."""
 
     def __init__(self) -> None:
@@ -32,10 +25,12 @@ class ComparePagedScreen(PagedScreen):
         """What charts and tables leave out."""
         self.stale = False
         """Whether gauges and progress are older than what is known."""
-        self.old = False
-        """Whether table and charts are."""
-        self._drawn_at = 0.0
         self._entries: tuple[tuple[CellResult, ...], tuple[Measurement, ...], tuple[Entry, ...]] | None = None
+
+    @property
+    def known(self) -> Bench:
+        """The plan that is shown, and what came of it."""
+        return self.bench
 
     @property
     def pages(self) -> Pages:
@@ -60,9 +55,8 @@ class ComparePagedScreen(PagedScreen):
 
     def renew(self) -> None:
         """Show everything anew as soon as there is time."""
-        self.stale = self.old = True
-        self._drawn_at = 0.0
-        self.call_later(self.paint)
+        self.stale = True
+        super().renew()
 
     async def paint(self) -> None:
         """Paint what is new: gauges each time, table and charts once a second while something is measured."""
@@ -72,9 +66,7 @@ class ComparePagedScreen(PagedScreen):
             self.query_one(Gauges).rows = self.bench.rows
             self.query_one(PlanProgress).progress = progress_of(self.bench)
         self.stale = False
-        now = time.monotonic()
-        if self.old and (not self.bench.running or now - self._drawn_at >= CHART_S):
-            self.old, self._drawn_at = False, now
+        if self.drawing():
             await self.pages.show(tuple(self.bench.states.values()), picked(self.entries, self.hidden), self.varying)
 
     def action_pick(self) -> None:

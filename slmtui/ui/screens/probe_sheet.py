@@ -165,7 +165,6 @@ def shown(value: object) -> str:
 
 
 def _choice(name: str, values: tuple[str, ...], now: str | None) -> Choice:
-    choice = Choice([(value, value) for value in values])
-    choice.id = name
+    choice = Choice([(value, value) for value in values], id=name)
     choice.set_reactive(Choice.value, now or values[0])
     return choice

@@ -40,9 +40,9 @@ class Choice(Widget, can_focus=True):
 
     value: reactive[str] = reactive("", init=False, layout=True)
 
-    def __init__(self, options: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, options: Sequence[tuple[str, str]], *, id: str | None = None) -> None:  # noqa: A002
         """`options` are pairs of value and label; the first is chosen."""
-        super().__init__()
+        super().__init__(id=id)
         self.options = tuple(options)
         self.set_reactive(Choice.value, self.options[0][0])
 

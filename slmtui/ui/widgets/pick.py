@@ -25,6 +25,7 @@ from slmtui.sources.store import StoreError
 from slmtui.ui.widgets.choice import Choice
 
 _NAMES = {"csv": "CSV", "json": "JSON", "parquet": "Parquet", "md": "Markdown"}
+_ROWS = (("repetitions", "a repetition"), ("questions", "a question of a probe"))
 _SHEET_CSS = """
     {name} {
         align: center middle;
@@ -125,7 +126,7 @@ class ImportSheet(ModalScreen[ImportOutcome | None]):
 
 
 class ExportSheet(ModalScreen[Path | None]):
-    """Asks for format and path and writes a session; stays open, and says where the file is or why there is none.
+    """Asks for format, rows and path and writes a session; stays open, says where the file is or why there is none.
 
     The result is the last file that was written, None when there is none.
     """
@@ -136,51 +137,72 @@ class ExportSheet(ModalScreen[Path | None]):
         Binding("enter", "write", "Write", show=False),
     ]
 
-    def __init__(self, services: Services, session: Session) -> None:
+    def __init__(self, services: Services, session: Session, *, answers: bool = False) -> None:
+        """With `answers` a row for each question of its probes is what is offered first, if it has any."""
         super().__init__()
         self.services = services
         self.session = session
         self.written: Path | None = None
+        held = [row for row, count in zip(_ROWS, (session.measurements, session.answers), strict=True) if count]
+        self._rows = (held or _ROWS[:1])[:: -1 if answers else 1]
+        self._proposed = ""
 
     def compose(self) -> ComposeResult:
-        """Format, path, outcome."""
+        """Format, rows where there is a choice, path, outcome."""
         with Vertical(classes="sheet") as sheet:
             sheet.border_title = "Export a session"
             sheet.border_subtitle = "enter writes · tab to the format · esc closes"
             with Horizontal(classes="row"):
                 yield Label("format")
                 yield Choice([(form, _NAMES[form]) for form in FORMATS])
+            with Horizontal(classes="row") as rows:
+                rows.display = len(self._rows) > 1
+                yield Label("a row")
+                yield Choice(self._rows, id="rows")
             with Horizontal(classes="row"):
                 yield Label("file")
-                yield Input(self._path("csv"), suggester=PathSuggester(), select_on_focus=False, compact=True)
+                yield Input(suggester=PathSuggester(), select_on_focus=False, compact=True)
             yield Static(markup=False, classes="outcome")
 
     def on_mount(self) -> None:
         """Begin in the path: enter is all that most people need."""
+        self._propose()
         self.query_one(Input).focus()
 
-    def _path(self, form: str) -> str:
-        return str(self.services.paths.exports / f"slmtui-{self.session.id}.{form}")
+    @property
+    def form(self) -> str:
+        """The chosen format."""
+        return self.query_one(Choice).value
+
+    @property
+    def answers(self) -> bool:
+        """Whether a row shall be a question."""
+        return self.query_one("#rows", Choice).value == "questions"
 
     @on(Choice.Changed)
-    def _use_suffix(self, event: Choice.Changed) -> None:
-        field = self.query_one(Input)
+    def _propose(self) -> None:
+        """Name the file after what is chosen; of another name that somebody typed only the suffix follows."""
+        field, before = self.query_one(Input), self._proposed
+        name = f"slmtui-{self.session.id}{'-answers' if self.answers else ''}.{self.form}"
+        self._proposed = str(self.services.paths.exports / name)
         typed = Path(field.value)
-        known = typed.suffix.removeprefix(".") in FORMATS
-        field.value = str(typed.with_suffix(f".{event.value}")) if known else field.value
+        if field.value == before:
+            field.value = self._proposed
+        elif typed.suffix.removeprefix(".") in FORMATS:
+            field.value = str(typed.with_suffix(f".{self.form}"))
 
     @on(Input.Submitted)
     def action_write(self) -> None:
         """Write the file."""
         typed = self.query_one(Input).value.strip()
         _tell(self, Content.styled("Writing …", "$text-muted"))
-        self.write(self.query_one(Choice).value, typed or None)
+        self.write(self.form, typed or None, answers=self.answers)
 
     @work(exclusive=True, group="export")
-    async def write(self, form: str, path: str | None) -> None:
+    async def write(self, form: str, path: str | None, *, answers: bool) -> None:
         """Export in a thread."""
         try:
-            written = await self.services.export(self.session.id, form, path)
+            written = await self.services.export(self.session.id, form, path, answers=answers)
         except (ExportError, StoreError) as error:
             self.post_message(Outcome(str(error)))
         else:
