@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from slmtui.core import probe_draw
-from slmtui.core.probe import ProbeCell, ProbePlan
+from slmtui.core.probe import ProbeCell
 from slmtui.core.probe_draw import Examples
 from slmtui.core.task import Task
 
@@ -33,6 +32,7 @@ class TaskSizes:
 
     def __init__(self, task: Task, counts: Mapping[str, int], style: str) -> None:
         self._task = task
+        self._drawn: dict[int, Examples] = {}
         turn = 0 if style == "raw" else _TURN
         separator = counts[task.separator] + (2 * turn if style == "turns" else 0)
         self._opening = (counts[task.instruction] if task.instruction else 0) + turn + 1
@@ -51,17 +51,22 @@ class TaskSizes:
 
     def work(self, cell: ProbeCell, questions: Sequence[int]) -> Work:
         """What these questions of a cell take; what they share is evaluated once."""
-        examples = Examples(self._task, cell.seed)
-        usual = examples.shown(cell.shots)
+        usual = self._shown(cell)
         shared = self._opening + sum(self._examples[place] for place in usual)
         own = sum(self._prompts[place] + self._options[place] for place in questions)
         others = sum(shared for place in questions if place in usual)
         written = sum(self._answers[place] + 1 for place in questions) if self._task.kind == "open" else 0
         return Work(shared + own + others if questions else 0, written)
 
+    def _shown(self, cell: ProbeCell) -> tuple[int, ...]:
+        """Places of the examples that most questions of the cell have; each seed draws them once."""
+        if cell.seed not in self._drawn:
+            self._drawn[cell.seed] = Examples(self._task, cell.seed)
+        return self._drawn[cell.seed].shown(cell.shots)
+
     def longest(self, cell: ProbeCell) -> tuple[int, int]:
         """Tokens of the examples, and of the longest question with its options or its answer, amply."""
-        usual = Examples(self._task, cell.seed).shown(cell.shots)
+        usual = self._shown(cell)
         substitute = max(self._examples) if usual else 0
         shown = self._opening + sum(self._examples[place] for place in usual) + substitute
         return shown, max(map(sum, zip(self._prompts, self._options, strict=True))) + answer_limit(self._task)
@@ -76,8 +81,3 @@ def context_for(longest: Sequence[tuple[int, int]], micro_batch: int) -> int:
     """Tokens of context: a question that shares its examples with no other stands beside those of the others."""
     needed = max(max(2 * shown + own, shown + micro_batch) for shown, own in longest) + _SLACK
     return -(-needed // _STEP) * _STEP
-
-
-def questions_of(plan: ProbePlan, cell: ProbeCell, task: Task) -> tuple[int, ...]:
-    """The questions of a cell, in the order in which they are asked."""
-    return probe_draw.questions(task)[: plan.asked(cell)]

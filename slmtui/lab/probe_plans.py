@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from slmtui import __version__
-from slmtui.core import probe_presets
+from slmtui.core import probe_draw, probe_presets
 from slmtui.core.catalog import LocalModel
 from slmtui.core.plan import PlanError
 from slmtui.core.probe import (
@@ -24,7 +24,6 @@ from slmtui.core.probe import (
     task_sha256,
 )
 from slmtui.core.probe_presets import ProbeGrid
-from slmtui.core.probe_sizes import questions_of
 from slmtui.core.task import Task
 from slmtui.core.text import one_line
 from slmtui.lab.plan_files import check_files, differences, engine_version, hashes, leave
@@ -48,7 +47,9 @@ class HeldProbe:
     """Sentences about what is not as it was when the plan began."""
 
     def __post_init__(self) -> None:
+        self._questions = {name: probe_draw.questions(task) for name, task in self.tasks.items()}
         self._answered: dict[str, set[int]] = defaultdict(set)
+        self._missing: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, int] = defaultdict(int)
         for batch in self.batches:
             self._count(batch)
@@ -59,11 +60,13 @@ class HeldProbe:
         self._count(batch)
 
     def missing(self, cell: ProbeCell) -> tuple[int, ...]:
-        """The questions that the cell still has to be asked, in their order."""
+        """The questions that the cell still has to be asked, in their order; the same tuple until it is answered."""
         if cell.key in self.given_up:
             return ()
-        asked = questions_of(self.plan, cell, self.tasks[cell.task])
-        return tuple(place for place in asked if place not in self._answered[cell.key])
+        if cell.key not in self._missing:
+            asked, answered = self._questions[cell.task][: self.plan.asked(cell)], self._answered[cell.key]
+            self._missing[cell.key] = tuple(place for place in asked if place not in answered)
+        return self._missing[cell.key]
 
     def answered(self, cell: ProbeCell) -> int:
         """How many answers of the cell are in the store."""
@@ -80,6 +83,7 @@ class HeldProbe:
 
     def _count(self, batch: ProbeBatch) -> None:
         key = batch.measurement.cell
+        self._missing.pop(key, None)
         self._answered[key] |= {answer.question for answer in batch.answers}
         self._numbers[key] = max(self._numbers[key], batch.measurement.repetition + 1)
 

@@ -43,6 +43,8 @@ class ProbeRun:
         self._pace = pace
         self._emit = emit
         self._sizes: dict[str, Sizes] = {}
+        self._left: dict[str, tuple[tuple[int, ...], Work]] = {}
+        """What cells still take, and the questions for which that was counted."""
         self._broken: set[str] = set()
         """Cells that cannot go on now but may when the plan is continued."""
         self._open: LoadedModel | None = None
@@ -220,8 +222,14 @@ class ProbeRun:
     def _tell_left(self) -> None:
         total: float | None = 0.0
         for cell in filter(self._goes_on, self._held.todo):
-            found = self._sizes.get(cell.model.id)
-            work = found.work(cell, self._held.missing(cell)) if found else Work()
-            seconds = self._pace.seconds(cell.model.id, work)
+            seconds = self._pace.seconds(cell.model.id, self._work_left(cell))
             total = None if total is None or seconds is None else total + seconds
         self._emit(TimeLeft(total))
+
+    def _work_left(self, cell: ProbeCell) -> Work:
+        """What a cell still takes, counted anew only when one of its batches was answered: a plan has many cells."""
+        questions, counted = self._held.missing(cell), self._left.get(cell.key)
+        if counted is None or counted[0] is not questions:
+            found = self._sizes.get(cell.model.id)
+            counted = self._left[cell.key] = questions, found.work(cell, questions) if found else Work()
+        return counted[1]

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from slmtui.core import probe_draw
 from slmtui.core.documents import decode, encode
 from slmtui.core.plan import PlanError
 from slmtui.core.probe import ProbeRecord
@@ -19,7 +20,7 @@ from slmtui.core.probe_presets import (
     preset_words,
     shots_of,
 )
-from slmtui.core.probe_sizes import TaskSizes, Work, answer_limit, context_for, questions_of
+from slmtui.core.probe_sizes import TaskSizes, Work, answer_limit, context_for
 from tests.core.probes import ending_task, model, mood_task, plans, sum_task
 
 MOOD, ENDING, SUM = mood_task(), ending_task(), sum_task()
@@ -129,7 +130,7 @@ def sizes(task: object = MOOD, style: str = "raw") -> TaskSizes:
 def test_tokens_of_a_cell_are_those_of_its_texts() -> None:
     plan = make_plan("quick", MODELS[:1], plans(MOOD), ProbeGrid(shots=(0, 4), questions=10))
     none, four = plan.cells
-    questions = questions_of(plan, none, MOOD)
+    questions = probe_draw.questions(MOOD)[: plan.asked(none)]
     assert len(questions) == 10
     own = sum(len(MOOD.prompt(MOOD.items[place])) + len(" good bad") for place in questions)
     assert sizes().work(none, questions) == Work(own + 1, 0)

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from slmtui.core import probe_draw
 from slmtui.core.events import FailureKind
 from slmtui.core.plan import PlanError
 from slmtui.core.probe import ProbePlan
@@ -143,6 +144,22 @@ async def test_every_question_of_every_cell_is_asked_and_kept(shared: Services, 
     assert of(events, TimeLeft)[0].seconds is None
     assert of(events, TimeLeft)[-1].seconds == 0
     assert any(event.tokens for event in of(events, CellAsking))
+
+
+async def test_a_plan_of_many_cells_draws_its_questions_for_each_cell_once(
+    shared: Services, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = await plan(Q8_0, tasks=[files["mood"]], seeds=12)
+    drawn: list[Task] = []
+    draw = probe_draw.questions
+
+    def questions(task: Task) -> tuple[int, ...]:
+        drawn.append(task)
+        return draw(task)
+
+    monkeypatch.setattr(probe_draw, "questions", questions)
+    await events_of(shared, wanted)
+    assert 0 < len(drawn) <= 3 * len(wanted.cells), "not for every other cell after each of its batches"
 
 
 async def test_what_a_batch_carries(shared: Services, files: dict[str, str]) -> None:
