@@ -32,7 +32,7 @@ def measure(evaluator: Evaluator, vocabulary: Vocabulary, meter: Meter | None, r
 
 
 class _Repetition:
-    """Fills the context to its depth, times prefill, goes back to the depth unless told otherwise, times decode."""
+    """Brings the context to its depth, times prefill, goes back to the depth unless told otherwise, times decode."""
 
     def __init__(
         self, evaluator: Evaluator, vocabulary: Vocabulary, meter: Meter | None, request: Measure, emit: Emit
@@ -44,13 +44,13 @@ class _Repetition:
         self._emit = emit
         self._draw = TokenSource(vocabulary, request.seed)
         self._accepted = 0.0
+        self._filled = False
 
     def run(self) -> Timing:
         """One repetition with new tokens."""
         request, evaluator = self._request, self._evaluator
         self._accepted = time.perf_counter()
-        evaluator.clear()
-        depth_s = self._fill()
+        depth_s = self._deepen()
         prefill_s = ttft_s = prefill_counted_s = prefill_j = None
         if request.prompt_tokens:
             prompt = self._draw.tokens(request.prompt_tokens, first=not request.depth)
@@ -82,6 +82,15 @@ class _Repetition:
             engine_decode_s=decode_counted_s,
             energy=self._energy(prefill_j, decode_j),
         )
+
+    def _deepen(self) -> float:
+        """Bring the context to its depth, as llama-bench does: filled once, then gone back to; returns seconds."""
+        if self._filled:
+            return self._rewind()
+        self._evaluator.clear()
+        filled_s = self._fill()
+        self._filled = self._request.depth > 0
+        return filled_s
 
     def _fill(self) -> float:
         """Bring an empty context to its depth, in small batches to be seen and stopped; returns seconds."""

@@ -203,6 +203,16 @@ async def test_filling_a_depth_is_told_apart_and_timed(story: WorkerClient) -> N
     assert timing.depth_s > timing.prefill_s, "1,800 tokens take longer than 100"
 
 
+async def test_a_depth_is_filled_once_and_gone_back_to(story: WorkerClient) -> None:
+    events = await run(story, Measure(prompt_tokens=20, generated_tokens=3, depth=600, repetitions=3))
+    assert [event.done for event in of(events, Prefilled) if event.filling] == [512, 600]
+    timings = [one.timing for one in of(events, Repeated)]
+    assert [(timing.depth, timing.prompt_tokens, len(timing.token_at_s)) for timing in timings] == [(600, 20, 3)] * 3
+    first, *later = [timing.depth_s for timing in timings]
+    assert first is not None
+    assert all(depth_s is not None and depth_s < first for depth_s in later)
+
+
 async def test_filling_a_depth_can_be_stopped(story: WorkerClient) -> None:
     async with aclosing(
         story.request(Measure(prompt_tokens=64, generated_tokens=64, depth=1900, repetitions=50))
