@@ -31,6 +31,10 @@ def why_not() -> str | None:
 needs_mlx = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
 
+ENGINES = ["llama.cpp", pytest.param("MLX", marks=needs_mlx)]
+"""To parametrize a test with both engines."""
+
+
 def converted(target: Path, form: str, source: Path = SOURCE) -> Path:
     """The folder of a form (bf16, 4bit, …) of Pocket 5M, or of another model like it, made unless it is there."""
     folder = target / f"{source.stem.removesuffix('-F16')}-{form}"
@@ -49,3 +53,9 @@ def changed(source: Path, target: Path, file: str = "config.json", **values: obj
     known = {name: value for name, value in document.items() if value is not None}
     (target / file).write_text(json.dumps(known), encoding="utf-8")
     return target
+
+
+def endless(source: Path, target: Path) -> Path:
+    """A copy of a model that knows no end of its answer: it goes on until its limit."""
+    plain = changed(source, target / "plain", eos_token_id=[])
+    return changed(plain, target / "endless", "tokenizer_config.json", eos_token=None)

@@ -28,6 +28,9 @@ from slmtui.engine.mlx_sampler import Sampler
 if TYPE_CHECKING:
     import numpy as np
 
+_PROCESSOR_TOKENS = 64
+"""Tokens of a prompt that a processor evaluates in one go; between two of them it can be stopped. More are no faster
+(Pocket 5M in bf16: 598 tok/s with 64, 609 with 512; in 4 bits 47.5 with either) and take a slow model ten seconds."""
 _TIDY_TOKENS = 256
 """Tokens after which freed buffers go back to the system, as mlx-lm does; MLX keeps them otherwise."""
 
@@ -43,6 +46,8 @@ class Evaluator(evaluator.Evaluator):
         self.micro_batch = min(opened.request.micro_batch, self.batch)
         self.trained_size = opened.trained_context
         self.cached: list[int] = []
+        self._together = _PROCESSOR_TOKENS if opened.device == "cpu" else self.size
+        """Tokens that are evaluated in one go."""
         self._cache: Any = make_prompt_cache(self._model)
         self._logits: Any = None
         """After the last token of a prefill."""
@@ -159,7 +164,7 @@ class Evaluator(evaluator.Evaluator):
         """
         import numpy as np
 
-        together = max(wanted, self.micro_batch)  # others than those wanted are computed too, but in one go
+        together = max(wanted, min(self.micro_batch, self._together))  # others than those wanted are computed too
         self.hold([*self.cached, *tokens[:-together]])
         self.check_stop()
         with self._failing():
@@ -170,6 +175,12 @@ class Evaluator(evaluator.Evaluator):
 
     def _take(self, tokens: list[int], *, logits: bool) -> None:
         """Evaluate the tokens and wait for it; the logits after the last one are kept, others are never computed."""
+        for first in range(0, len(tokens), self._together):
+            self.check_stop()
+            end = first + self._together
+            self._evaluate(tokens[first:end], logits=logits and end >= len(tokens))
+
+    def _evaluate(self, tokens: list[int], *, logits: bool) -> None:
         before = tokens[:-1] if logits else tokens
         with self._failing():
             if before:

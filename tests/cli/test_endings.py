@@ -22,6 +22,7 @@ from tests.cli.program import (
     wait_for,
 )
 from tests.engine.gguf_files import Gguf
+from tests.mlx_models import ENGINES, Forms, changed, endless, needs_mlx
 
 
 def assert_fails(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -69,6 +70,32 @@ class TestBadModels:
         assert_fails(run(*command, "pocket-2m", env={"SLMTUI_HOME": folder}), folder, "SLMTUI_HOME")
 
 
+@needs_mlx
+@pytest.mark.parametrize("command", [("chat", "-p", "Hi"), ("bench", "-r", "1")], ids=["chat", "bench"])
+@pytest.mark.parametrize(
+    ("fault", "words"), [("half", "half is damaged or incomplete"), ("odd", "the model type perceptron9 of odd")]
+)
+def test_a_folder_that_mlx_cannot_open(
+    command: tuple[str, ...], fault: str, words: str, mlx_forms: Forms, tmp_path: Path, home: Path
+) -> None:
+    good, bad = mlx_forms("bf16"), tmp_path / fault
+    if fault == "odd":
+        changed(good, bad, model_type="perceptron9")
+    else:
+        weights = changed(good, bad) / "model.safetensors"
+        weights.unlink()
+        weights.write_bytes((good / weights.name).read_bytes()[:5_000_000])
+    assert_fails(run(*command, bad), words)
+    assert_nothing_left(home)
+
+
+@pytest.mark.parametrize("command", [("chat", "-p", "Hi"), ("bench", "-r", "1")], ids=["chat", "bench"])
+def test_a_folder_that_holds_no_model(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    assert_fails(run(*command, tmp_path / "letters"), "letters is a folder; it holds no model")
+    assert_fails(run(*command, tmp_path / "none" / "model"), "none/model")
+
+
 def test_damaged_settings_and_store(home: Path) -> None:
     (home / "config").mkdir(parents=True)
     (home / "config" / "config.toml").write_text("theme = ")
@@ -78,9 +105,11 @@ def test_damaged_settings_and_store(home: Path) -> None:
     assert_fails(run("sessions"), "slmtui.sqlite3")
 
 
-def test_a_prompt_longer_than_the_context(home: Path) -> None:
-    done = run("chat", "pocket-5m", "-c", "256", "-t", "1", "-p", "word " * 400)
-    assert_fails(done, "Pocket 5M", "256")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_prompt_longer_than_the_context(engine: str, mlx_forms: Forms, home: Path) -> None:
+    model = mlx_forms("bf16") if engine == "MLX" else "pocket-5m:F16"
+    done = run("chat", model, "-c", "256", "-t", "1", "-p", "word " * 400)
+    assert_fails(done, "the context holds 256")
     assert_nothing_left(home)
 
 
@@ -186,8 +215,10 @@ def test_workers_do_not_outlive_a_program_that_is_killed(number: signal.Signals,
     assert_nothing_left(home)
 
 
-def test_a_worker_that_is_killed_is_told_and_fails(home: Path, tmp_path: Path) -> None:
-    process = start("chat", endless_story(tmp_path), "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_worker_that_is_killed_is_told_and_fails(engine: str, mlx_forms: Forms, home: Path, tmp_path: Path) -> None:
+    model = endless(mlx_forms("bf16"), tmp_path) if engine == "MLX" else endless_story(tmp_path)
+    process = start("chat", model, "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
     assert process.stdout is not None
     assert process.stdout.read(20), "the answer has begun"
     for one in processes_of(home):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cli.program import STORY, on_terminal, run, story_with
+from tests.mlx_models import needs_mlx
 
 BEGIN = ("-p", "Once upon a time", "--raw", "--temp", "0", "-t", "1")
 OUR_SEQUENCE = "\r\x1b[K"
@@ -37,6 +39,16 @@ def test_an_answer_cannot_act_on_the_terminal(token: str, tmp_path: Path) -> Non
         assert token in sent
     piped = run("chat", model, *BEGIN, "-n", "20")
     assert token in piped.stdout, "a pipe gets what the model said"
+
+
+@needs_mlx
+def test_answers_of_both_engines_cannot_act_on_the_terminal(hostile: Callable[[str], Path]) -> None:
+    models = (hostile("llama.cpp"), hostile("MLX"))
+    code, sent = on_terminal("chat", *models, "-p", "Hello", "--temp", "0", "-n", "20", "-t", "1")
+    assert code == 0
+    assert "\x1b" not in foreign(sent)
+    answers = foreign(sent).split("── ")[1:]
+    assert ["\ufffd[b]" in answer for answer in answers] == [True, True], "markup and bytes that are no text"
 
 
 @pytest.mark.parametrize("output", ["md", "json", "csv"])

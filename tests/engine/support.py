@@ -15,7 +15,7 @@ import psutil
 from slmtui.core.chat import Message
 from slmtui.core.events import AnyEvent, Done, Ending, Failed, FailureKind, Loaded, Prompted, StopReason, Tokens
 from slmtui.core.sampling import Sampling
-from slmtui.engine.client import WORKER_COMMAND, WorkerClient
+from slmtui.engine.client import WORKER_COMMAND, WorkerClient, cancelled
 from slmtui.engine.protocol import Generate, Load, Request
 from slmtui.sources.resources import pocket_folder
 from tests.engine.gguf_files import Q4_0, Gguf, Tensor
@@ -54,6 +54,21 @@ async def run(client: WorkerClient, request: Request) -> list[AnyEvent]:
     async with asyncio.timeout(PATIENCE_S), aclosing(client.request(request)) as stream:
         events = [event async for event in stream]
     assert [isinstance(event, Ending) for event in events] == [False] * (len(events) - 1) + [True]
+    return events
+
+
+async def cancel_at(client: WorkerClient, request: Request, reached: Callable[[AnyEvent], bool]) -> list[AnyEvent]:
+    """All events of a request that is cancelled as soon as `reached` holds for one of them."""
+    events: list[AnyEvent] = []
+    asked = False
+    async with aclosing(client.request(request)) as stream:
+        async for event in stream:
+            events.append(event)
+            if not asked and reached(event):
+                asked = True
+                await client.cancel()
+    assert asked
+    assert cancelled(events[-1]), events[-1]
     return events
 
 

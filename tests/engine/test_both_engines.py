@@ -26,14 +26,14 @@ from slmtui.engine.client import WorkerClient
 from slmtui.engine.protocol import Generate, Load, Measure, Question, Request, Score
 from tests.engine.gguf_files import HOSTILE, Gguf
 from tests.engine.support import F16, ask, done, failed, prompted, run, tell, text_of, worker
-from tests.mlx_models import Forms, changed, needs_mlx
+from tests.mlx_models import ENGINES, Forms, changed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ONCE = "Once upon a time"
 LONG = ONCE + " there was a dog and a cat. " * 60
 
 
-@pytest.fixture(scope="module", params=["llama.cpp", pytest.param("MLX", marks=needs_mlx)])
+@pytest.fixture(scope="module", params=ENGINES)
 def load(request: pytest.FixtureRequest) -> Load:
     """Loads Pocket 5M, its prompts read in batches of 16 tokens."""
     forms: Forms = request.getfixturevalue("mlx_forms")

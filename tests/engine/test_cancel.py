@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -30,6 +29,7 @@ from tests.engine.support import (
     F16,
     STORY,
     ask,
+    cancel_at,
     done,
     failed,
     loaded,
@@ -55,21 +55,6 @@ async def story(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Worke
     request = Load(path=str(STORY), threads=1, context=8192, batch=8192, micro_batch=8192)
     async with loaded(log, request) as client:
         yield client
-
-
-async def cancel_at(client: WorkerClient, request: Request, reached: Callable[[AnyEvent], bool]) -> list[AnyEvent]:
-    """All events of a request that is cancelled as soon as `reached` holds for one of them."""
-    events: list[AnyEvent] = []
-    asked = False
-    async with aclosing(client.request(request)) as stream:
-        async for event in stream:
-            events.append(event)
-            if not asked and reached(event):
-                asked = True
-                await client.cancel()
-    assert asked
-    assert cancelled(events[-1]), events[-1]
-    return events
 
 
 def first(kind: type[AnyEvent]) -> Callable[[AnyEvent], bool]:

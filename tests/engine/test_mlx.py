@@ -6,7 +6,6 @@ import asyncio
 import json
 import runpy
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from slmtui.core.sampling import Sampling
 from slmtui.engine.client import WorkerClient, cancelled
 from slmtui.engine.protocol import Generate, Load, Measure, Question, Request, Score
 from tests.engine.gguf_files import Gguf
-from tests.engine.support import F16, ask, done, failed, loaded, of, prompted, run, tell, text_of, worker
+from tests.engine.support import F16, ask, cancel_at, done, failed, loaded, of, prompted, run, tell, text_of, worker
 from tests.mlx_models import TO_MLX, Forms, needs_mlx
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), needs_mlx]
@@ -139,7 +138,6 @@ async def test_in_4_bits_it_is_what_llama_cpp_says_with_weights_rounded_so(tmp_p
 async def test_facts_and_memory(tmp_path: Path, llama: WorkerClient, mlx_forms: Forms) -> None:
     texts = ("", "What is prefill?", "<|im_end|>\u00ff")
     path = mlx_forms("4bit")
-    (path / "README.md").write_text("---\nlicense: mit\ntags:\n- mlx\n---\n# Pocket\n", encoding="utf-8")
     async with worker(tmp_path / "log") as client:
         told = (await run(client, request(path, context=300, inspect_only=True, texts=texts)))[-1]
         theirs = (await run(llama, msgspec.structs.replace(exact(F16), inspect_only=True, texts=texts)))[-1]
@@ -332,16 +330,17 @@ PHASES: dict[str, tuple[Request, Callable[[AnyEvent], bool]]] = {
 async def test_cancelling(pocket: WorkerClient, phase: str) -> None:
     asked, reached = PHASES[phase]
     expected = text_of(await run(pocket, tell(ONCE, 8)))
-    events, sent = list[AnyEvent](), False
-    async with aclosing(pocket.request(asked)) as stream:
-        async for event in stream:
-            events.append(event)
-            if not sent and reached(event):
-                sent = True
-                await pocket.cancel()
-    assert cancelled(events[-1]), events[-1]
+    await cancel_at(pocket, asked, reached)
     assert text_of(await run(pocket, tell(ONCE, 8))) == expected
     assert logprobs(await run(pocket, Score(questions=QUESTIONS[:1])))[0] < 0
+
+
+async def test_cancelling_in_the_middle_of_a_batch(tmp_path: Path, mlx_forms: Forms) -> None:
+    async with loaded(tmp_path / "log", request(mlx_forms("4bit"))) as client:
+        events = await cancel_at(client, tell(LONG, 8), lambda event: isinstance(event, MemorySampled))
+        assert not of(events, Prefilled)
+        assert not of(events, Tokens)
+        assert prompted(await run(client, tell(ONCE, 1))).cached_tokens > 1, "what was evaluated before is there"
 
 
 async def test_cancelling_a_load(tmp_path: Path, mlx_forms: Forms) -> None:

@@ -1,7 +1,7 @@
 """Converts a Pocket GGUF in F16 to a folder that MLX opens: bf16, fp16, or quantized to 8 or 4 bits.
 
 Needs MLX alone, which reads GGUF itself. The folder has what Hugging Face's has: config.json, model.safetensors,
-tokenizer.json, tokenizer_config.json.
+tokenizer.json, tokenizer_config.json, README.md.
 """
 
 from __future__ import annotations
@@ -138,6 +138,12 @@ def tokenizer_config(header: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def page(header: dict[str, Any]) -> str:
+    """`README.md`: what the GGUF file says of licence and use."""
+    name, licence, description = (header[f"general.{fact}"] for fact in ("name", "license", "description"))
+    return f"---\nlicense: {licence}\n---\n# {name}\n\n{description}\n"
+
+
 def convert(source: Path, target: Path, form: str) -> None:
     """Write the model of the file `source` into the folder `target`."""
     tensors, header = mx.load(str(source), return_metadata=True)
@@ -151,6 +157,7 @@ def convert(source: Path, target: Path, form: str) -> None:
         ("tokenizer_config.json", tokenizer_config(header)),
     ):
         (target / name).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    (target / "README.md").write_text(page(header), encoding="utf-8")
 
 
 def main() -> None:
