@@ -164,10 +164,16 @@ class Services:
         """Remember a .gguf file, so that it is listed now and later.
 
         Raises:
-            library.UnknownModelError: there is no such file.
+            library.UnknownModelError: there is no such file, or it is no whole GGUF file.
             ConfigError: the settings cannot be written.
         """
+        from slmtui.sources.gguf import GgufError, read_header
+
         model = self.find(str(path))
+        try:
+            await asyncio.to_thread(read_header, model.path)
+        except GgufError as error:
+            raise library.UnknownModelError(str(error)) from error
         known = {str(one.path) for one in self.models()}
         if str(model.path) not in known:
             folders = (*self.config.folders, str(model.path))

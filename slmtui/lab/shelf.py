@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -13,7 +14,7 @@ import msgspec
 
 from slmtui.core.catalog import Format, LocalModel
 from slmtui.core.hub_files import ChoiceError, Listing, choose, gguf_choices
-from slmtui.core.reference import parse_reference
+from slmtui.core.reference import Reference, parse_reference
 from slmtui.core.text import counted, one_line, shorten, size
 from slmtui.lab.aside import aside
 from slmtui.lab.download_plan import mlx_variant
@@ -23,7 +24,7 @@ from slmtui.sources.hub import Found, Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import RepositoryFolder, cache_folder
 from slmtui.sources.hub_remove import remove as remove_files
-from slmtui.sources.library import absolute
+from slmtui.sources.library import absolute, folder_models, holds, looks_like_path, no_model_at
 from slmtui.sources.library_hub import files_of
 from slmtui.sources.receipts import Receipt, drop_receipts, read_receipts
 
@@ -61,17 +62,20 @@ async def add(services: Services, what: str, hub: Hub | None = None) -> Added:
         UnknownModelError: the file is no model's.
         ConfigError, CatalogError: the settings or the person's catalog can't be written.
     """
+    if not what.strip():
+        raise ShelfError("nothing was named; name a .gguf file, a folder of them, or a repository of the hub")
     path = absolute(what)
-    if await asyncio.to_thread(path.is_file):
+    if await asyncio.to_thread(holds, path.is_file):
         model = await services.add_file(path)
         return Added(models=(model,), sentence=f"{one_line(str(model.path))} is listed from now on.")
-    if await asyncio.to_thread(path.is_dir):
+    if await asyncio.to_thread(holds, path.is_dir):
         return await _add_folder(services, path)
     reference = parse_reference(what)
+    if await asyncio.to_thread(_means_a_path, what, reference):
+        raise ShelfError(await asyncio.to_thread(no_model_at, path))
     if reference is None:
-        raise ShelfError(
-            f"{shorten(one_line(what), 80)} is no file or folder here, and no repository of the hub (owner/name)"
-        )
+        shown = shorten(one_line(what), 80)
+        raise ShelfError(f"{shown} is no file or folder here, and no repository of the hub (owner/name)")
     if hub is None:
         hub = await asyncio.to_thread(Hub.from_environment)
     listing = await aside(partial(hub.listing, reference.repository, reference.revision))
@@ -113,7 +117,18 @@ async def remove(services: Services, spec: str, *, force: bool = False) -> Remov
             raise ShelfError(f"{one_line(str(model.path))} is {program}'s; delete it with {way}")
 
 
+def _means_a_path(what: str, reference: Reference | None) -> bool:
+    """Whether it names a place on this machine rather than a repository."""
+    if reference is None or os.path.lexists(absolute(what)):
+        return looks_like_path(what)
+    return reference.file is None and what.lower().endswith(".gguf")
+
+
 async def _add_folder(services: Services, folder: Path) -> Added:
+    if not any(await asyncio.to_thread(lambda: [*folder_models(folder)])):
+        raise ShelfError(
+            f"{one_line(str(folder))} holds no model, neither a .gguf file nor one in MLX's format; add it when it does"
+        )
     before = {model.path for model in await asyncio.to_thread(services.library)}
     if str(folder) not in services.config.folders:
         folders = (*services.config.folders, str(folder))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -37,7 +39,7 @@ def local_models(
     bundled = [model for card in cards if card.bundled for model in _bundled_models(card)]
     found: list[LocalModel] = []
     seen: set[Path] = set()
-    for model in (*bundled, *shared, *(model for folder in folders for model in _folder_models(folder))):
+    for model in (*bundled, *shared, *(model for folder in folders for model in folder_models(folder))):
         if (real := model.path.resolve()) not in seen:
             seen.add(real)
             found.append(model)
@@ -64,7 +66,7 @@ def find_model(
     if card is not None:
         return _catalog_model(card, spec.partition(":")[2], shared)
     path = absolute(spec)
-    if _holds(path.is_file) or _is_mlx_folder(path):
+    if holds(path.is_file) or _is_mlx_folder(path):
         return _named_file(path, local_models(cards, (), shared))
     local = local_models(cards, folders, shared)
     named = _of_repository(spec, local) or [
@@ -75,8 +77,8 @@ def find_model(
     if named:
         ids = ", ".join(one_line(model.id) for model in named)
         raise UnknownModelError(f"{one_line(spec)} could be any of {ids}; give the one that you mean")
-    if _looks_like_path(spec):
-        raise UnknownModelError(_missing_file(path))
+    if looks_like_path(spec):
+        raise UnknownModelError(no_model_at(path))
     raise UnknownModelError(_unknown(spec, cards, local))
 
 
@@ -149,7 +151,8 @@ def _named_file(path: Path, known: Sequence[LocalModel]) -> LocalModel:
     return model
 
 
-def _folder_models(folder: str | Path) -> Iterator[LocalModel]:
+def folder_models(folder: str | Path) -> Iterator[LocalModel]:
+    """The models in a folder and below it, by path; for a file the model in it."""
     for path in sorted(_model_paths(absolute(str(folder)))):
         if (model := _model_at(path)) is not None:
             yield model
@@ -169,7 +172,7 @@ def _model_at(path: Path) -> LocalModel | None:
 
 def _is_mlx_folder(path: Path) -> bool:
     """Whether a folder is a model in MLX's format: it has a config and weights."""
-    return _holds((path / _MLX_CONFIG).is_file) and any(name.endswith(_MLX_WEIGHTS) for name in _names(path))
+    return holds((path / _MLX_CONFIG).is_file) and any(name.endswith(_MLX_WEIGHTS) for name in _names(path))
 
 
 def _size_bytes(path: Path) -> int:
@@ -186,7 +189,7 @@ def _size_bytes(path: Path) -> int:
 
 def _model_paths(folder: Path) -> Iterator[Path]:
     """Paths of GGUF files and MLX folders from `folder` down, breadth first so that a limit cuts the deepest."""
-    if _holds(folder.is_file):
+    if holds(folder.is_file):
         yield folder
         return
     from slmtui.sources.library_hub import mlx_label
@@ -209,7 +212,7 @@ def _model_paths(folder: Path) -> Iterator[Path]:
         if _MLX_CONFIG in {entry.name for entry in listing} and mlx_label(current) is not None:
             yield current
         for entry in listing:
-            if _holds(entry.is_dir) and depth < _DEPTH_LIMIT:
+            if holds(entry.is_dir) and depth < _DEPTH_LIMIT:
                 waiting.append((current / entry.name, depth + 1))
             elif _is_model_file(entry):
                 yield current / entry.name
@@ -221,10 +224,10 @@ def _is_model_file(entry: os.DirEntry[str]) -> bool:
     # "mmproj" files hold the eyes of a model, not a language model.
     if not name.endswith(".gguf") or name.startswith("mmproj") or (part and int(part["number"]) != 1):
         return False
-    return _holds(entry.is_file)
+    return holds(entry.is_file)
 
 
-def _holds(question: Callable[[], bool]) -> bool:
+def holds(question: Callable[[], bool]) -> bool:
     """The answer of the file system; no when it can't say (name too long, folder closed to us)."""
     try:
         return question()
@@ -240,20 +243,37 @@ def absolute(path: str) -> Path:
         return Path(path).absolute()
 
 
-def _looks_like_path(spec: str) -> bool:
+def looks_like_path(spec: str) -> bool:
+    """Whether a person means a place on this machine rather than a name."""
     separators = [os.sep, os.altsep] if os.altsep else [os.sep]
-    return spec.lower().endswith(".gguf") or any(s in spec for s in separators) or _holds(absolute(spec).is_dir)
+    return spec.lower().endswith(".gguf") or any(s in spec for s in separators) or os.path.lexists(absolute(spec))
 
 
-def _missing_file(path: Path) -> str:
+def no_model_at(path: Path) -> str:
+    """Why there is no model at a path, and what to do, in words."""
     shown = one_line(str(path))
-    if _holds(path.is_dir):
+    if holds(path.is_dir):
         names = [name for name in _names(path) if name.lower().endswith(".gguf")]
         inside = f"name one of its files: {_listed(names)}" if names else f"it holds no model; {_SEE}"
         return f"{shown} is a folder; {inside}"
     close = difflib.get_close_matches(path.name, _names(path.parent), n=3)
     meant = f"did you mean {_listed(close)}?" if close else f"correct the path, or name a model: {_SEE}"
-    return f"there is no file {shown}; {meant}"
+    oddity = _oddity(path)
+    return f"{shown} {oddity}; name a .gguf file" if oddity else f"there is no file {shown}; {meant}"
+
+
+def _oddity(path: Path) -> str | None:
+    """What stands at a path that is neither a file nor a folder; None where there is nothing."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return f"is a link to {one_line(str(path.readlink()))}, which is not there" if path.is_symlink() else None
+    except PermissionError as error:
+        return f"can't be read: {error.strerror}"
+    except (OSError, ValueError) as error:  # too long a name, one below a file, a zero byte: nothing can be there
+        loops = isinstance(error, OSError) and error.errno == errno.ELOOP
+        return "is a link that leads to itself" if loops else None
+    return None if stat.S_ISREG(status.st_mode) else "is a device or a pipe"
 
 
 def _names(folder: Path) -> list[str]:

@@ -77,8 +77,11 @@ def files_of(model: LocalModel) -> tuple[Path, ...]:
 
 def mlx_label(folder: Path) -> str | None:
     """Quantization of the MLX model in a folder, from its `config.json`; None when it is none, or not whole."""
+    path = folder / "config.json"
     try:
-        with (folder / "config.json").open("rb") as file:
+        if not path.is_file():  # opening a pipe would wait for a writer
+            return None
+        with path.open("rb") as file:
             config = msgspec.json.decode(file.read(_CONFIG_LIMIT_BYTES), type=_Config)
         weights = any(path.suffix == ".safetensors" for path in folder.iterdir())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):

@@ -121,7 +121,7 @@ def _mlx_models(folder: Path) -> Iterator[LocalModel]:
 def _ollama_models(folder: Path) -> Iterator[LocalModel]:
     """Ollama's models: a manifest by name and tag names the blob that is a GGUF file."""
     manifests = folder / "manifests"
-    for path in sorted(_below(manifests)):
+    for path in sorted(filter(Path.is_file, _below(manifests))):
         with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
             manifest = msgspec.json.decode(path.read_bytes()[:_MANIFEST_LIMIT_BYTES], type=_Manifest)
             digest = next((layer.digest for layer in manifest.layers if layer.media_type == _MODEL_LAYER), "")
@@ -142,6 +142,8 @@ def _ollama_name(parts: tuple[str, ...]) -> str:
 
 
 def _is_gguf(path: Path) -> bool:
+    if not path.is_file():  # opening a pipe would wait for a writer
+        return False
     with path.open("rb") as file:
         return file.read(4) == b"GGUF"
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from slmtui.lab.services import Services
 from slmtui.sources.catalog import read_catalog, with_own
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import cache_folder
+from slmtui.sources.library import UnknownModelError
 from slmtui.sources.resources import pocket_folder
 from tests.hub import LoopbackHub, Repository, connect
 from tests.lab.seats import services
@@ -168,3 +171,45 @@ async def test_facts_come_from_the_file_and_not_from_its_name(lab: Services, tmp
     assert (facts.vocabulary, facts.trained_context) == (theirs.vocabulary, theirs.trained_context)
     (tmp_path / "damaged.gguf").write_bytes(b"GGUF and no more")
     assert await lab.facts(lab.find(str(tmp_path / "damaged.gguf"))) is None
+
+
+async def test_a_file_that_is_no_model_is_not_listed(lab: Services, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(POCKET.read_bytes()[:5000])
+    (tmp_path / "letter").write_text("Dear reader, " * 100)
+    for path, words in (
+        (cut, r"cut\.gguf ends in the middle of its header"),
+        (tmp_path / "letter", r"letter is not a GGUF file"),
+        (tmp_path / "letter" / "x.gguf", r"there is no file .*x\.gguf"),
+    ):
+        with pytest.raises((shelf.ShelfError, UnknownModelError), match=words):
+            await shelf.add(lab, str(path))
+    assert lab.config.folders == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+async def test_what_is_neither_file_nor_folder_is_said_and_not_waited_for(
+    lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "broken").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "sorry").mkdir()
+    os.mkfifo(tmp_path / "sorry" / "config.json")  # a folder in MLX's format has a file of that name
+    (tmp_path / "sorry" / "model.safetensors").touch()
+    for name, words in (
+        ("pipe", "pipe is a device or a pipe; name a .gguf file"),
+        (os.devnull, "is a device or a pipe"),
+        ("broken", "broken is a link to nowhere, which is not there"),
+        ("loop", "loop is a link that leads to itself"),
+        ("sorry", "sorry holds no model, neither a .gguf file nor one in MLX's format"),
+        ("x" * 300, "is no file or folder here, and no repository of the hub"),
+        (" ", "nothing was named"),
+    ):
+        with pytest.raises(shelf.ShelfError, match=re.escape(words)):
+            await shelf.add(lab, name)
+    assert lab.config.folders == ()
+    for name in ("pipe", "broken", "loop"):
+        with pytest.raises(UnknownModelError, match=rf"{name} is a (device|link)"):
+            lab.find(name)
