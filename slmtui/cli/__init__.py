@@ -18,6 +18,7 @@ from slmtui import __version__
 from slmtui.cli.bench_flags import add_flags, layer_wish
 from slmtui.cli.probe_flags import add_probe_flags
 from slmtui.cli.pull_flags import add_add, add_models, add_pull, add_rm, add_search
+from slmtui.cli.values import named
 
 DONE, FAILED, USAGE, SLOWER, INTERRUPTED = 0, 1, 2, 3, 130
 DIFF = "sessions diff"
@@ -25,12 +26,14 @@ _PAIRS = (DIFF, "tasks check", "tasks new", "tasks scores")
 """Commands of two words; their first word alone is a command too, which takes an id."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-_EPILOG = """\
-MODEL is an id of `slmtui models` (pocket-5m), an id with a variant (pocket-5m:Q4_K_M), or a path to a .gguf file or to
-an MLX folder.
-`slmtui pull` brings other models here.
-Without a command, slmtui opens the app. SLMTUI_HOME moves all of the program's files to one folder.
-"""
+_MODEL = (
+    "MODEL is an id of `slmtui models` (pocket-5m), an id with a variant (pocket-5m:Q4_K_M), or a path to a .gguf file "
+    "or to an MLX folder."
+)
+_EPILOG = (
+    f"{_MODEL} `slmtui pull` brings other models here. Without a command, slmtui opens the app. SLMTUI_HOME moves all "
+    "of the program's files to one folder."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="slmtui",
         description="Choose a small language model on your own machine: chat, speed, memory, side by side.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"slmtui {__version__}")
     parser.set_defaults(run="start:start")
@@ -109,9 +111,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, text: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, text: str, epilog: str = ""
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text, epilog=_EPILOG.splitlines()[0])
+    parser = commands.add_parser(name, help=text, description=text, epilog=epilog)
     parser.set_defaults(run=run)
     return parser
 
@@ -124,7 +126,7 @@ def _add_tellers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     ):
         parser = _add(commands, name, f"tell:{name}", text)
         if name == "sessions":
-            parser.add_argument("session", nargs="?", help="id of a session, its beginning, or `latest`")
+            parser.add_argument("session", nargs="?", type=named, help="id of a session, its beginning, or `latest`")
         if name == "hardware":
             parser.add_argument("--measure", action="store_true", help="measure bandwidth and matrix rates anew")
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -140,7 +142,7 @@ def _add_library(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("add", "shelf:add", add_add, "List a .gguf file, a folder of them, or a repository of the hub from now on."),
         ("rm", "shelf:rm", add_rm, "Delete models that were downloaded, or forget files that were added."),
     ):
-        add(_add(commands, name, run, text))
+        add(_add(commands, name, run, text, _MODEL if name == "rm" else ""))
 
 
 def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -152,8 +154,8 @@ def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "than the tolerance (its whole 95 % interval lies beyond it); 1 a session is not found, or they have nothing "
         "in common. Memory is compared and does not change the exit code."
     )
-    parser.add_argument("a", metavar="A", help="id of a session, its beginning, its name, or `latest`")
-    parser.add_argument("b", metavar="B", nargs="?", help="the session to compare with A")
+    parser.add_argument("a", metavar="A", type=named, help="id of a session, its beginning, its name, or `latest`")
+    parser.add_argument("b", metavar="B", nargs="?", type=named, help="the session to compare with A")
     parser.add_argument("--models", nargs=2, metavar=("M1", "M2"), help="compare M2 (of B, or else of A) with M1 of A")
     parser.add_argument(
         "--devices", nargs=2, metavar=("D1", "D2"), help="compare cells on D2 with those on D1: cpu gpu"
@@ -163,8 +165,10 @@ def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_chat(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(commands, "chat", "chat:chat", "Send one prompt to one or more models and show their answers.")
-    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser = _add(
+        commands, "chat", "chat:chat", "Send one prompt to one or more models and show their answers.", _MODEL
+    )
+    parser.add_argument("models", nargs="+", type=named, metavar="MODEL")
     parser.add_argument(
         "-p", "--prompt", help="the prompt; read from standard input, without its last line break, when not given"
     )
@@ -188,25 +192,30 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bench",
         "bench:bench",
         "Measure prefill and decode speed: adaptive warm-up, interleaved repetitions, median and spread.",
+        _MODEL,
     )
     add_flags(parser)
 
 
 def _add_tasks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(commands, "tasks", "tasks:tasks", "List the tasks that come with slmtui, or show one.")
-    parser.add_argument("task", nargs="?", metavar="TASK", help="id, or path of a .jsonl, .csv or .toml file")
+    parser.add_argument(
+        "task", nargs="?", type=named, metavar="TASK", help="id, or path of a .jsonl, .csv or .toml file"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser = _add(commands, "tasks check", "tasks:check", "Check a task of your own, line by line.")
-    parser.add_argument("file", metavar="FILE", help="the items (.jsonl or .csv) or the head (.toml)")
+    parser.add_argument("file", type=named, metavar="FILE", help="the items (.jsonl or .csv) or the head (.toml)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser = _add(
         commands, "tasks new", "tasks:new", "Write a task to fill in: a head that explains its keys, and items."
     )
-    parser.add_argument("path", metavar="PATH", help="where the items go, .jsonl or .csv; the head is put beside it")
+    parser.add_argument(
+        "path", type=named, metavar="PATH", help="where the items go, .jsonl or .csv; the head is put beside it"
+    )
     parser.add_argument("--labels", metavar="A,B", help="make it a choice between these; without, answers are open")
     parser.add_argument("--json", action="store_true", help="print the paths as JSON")
     parser = _add(commands, "tasks scores", "tasks:scores", "Show results of lm-evaluation-harness.")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="results_*.json or samples_*.jsonl")
+    parser.add_argument("files", nargs="+", type=named, metavar="FILE", help="results_*.json or samples_*.jsonl")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -225,15 +234,20 @@ def _add_probe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "probe",
         "probe:probe",
         "Find out whether models learn from examples: the same questions with and without, and what the answers show.",
+        _MODEL,
     )
     add_probe_flags(parser)
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(commands, "export", "tell:export", "Write the measurements of a session to a file.")
-    parser.add_argument("session", nargs="?", default="latest", help="id, its beginning, or `latest` (default)")
+    parser.add_argument(
+        "session", nargs="?", type=named, default="latest", help="id, its beginning, or `latest` (default)"
+    )
     parser.add_argument("--format", default="csv", choices=("csv", "json", "parquet", "md"), help="default: csv")
-    parser.add_argument("-o", "--output", metavar="PATH", help="file or folder; default: the exports folder")
+    parser.add_argument(
+        "-o", "--output", type=named, metavar="PATH", help="file or folder; default: the exports folder"
+    )
     parser.add_argument("--answers", action="store_true", help="one row for each question of its probes")
     parser.add_argument("--json", action="store_true", help="print the path as JSON")
 
@@ -245,7 +259,7 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "take:take",
         "Keep llama-bench's results (JSON, JSONL, CSV) or an export of slmtui (JSON) as sessions beside ours.",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="told by its content, not by its name")
+    parser.add_argument("files", nargs="+", type=named, metavar="FILE", help="told by its content, not by its name")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -258,7 +272,7 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "a .gguf file. Nothing is downloaded or loaded. Figures for --on are memory, read bandwidth, matrix rate and a "
         'GPU\'s memory: "16 GB, 68 GB/s, 1.5 TFLOP/s, gpu 8 GB".'
     )
-    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("models", nargs="+", type=named, metavar="MODEL")
     parser.add_argument("-c", "--context", type=int, metavar="TOKENS", help="default: the model's own, at most 4,096")
     parser.add_argument("--kv", default="f16", metavar="TYPE", help="type of the KV cache: f16 (default), q8_0, q4_0 …")
     parser.add_argument("--on", metavar="FIGURES", help="another machine, by its figures")

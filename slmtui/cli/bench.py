@@ -9,7 +9,15 @@ from typing import cast
 
 from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.cli.bench_flags import changes_of
-from slmtui.cli.bench_words import beside_rows, outlook_line, outlook_lines, plan_line, selfcheck_rows, step_words
+from slmtui.cli.bench_words import (
+    beside_rows,
+    outlook_line,
+    outlook_lines,
+    plan_line,
+    problem_lines,
+    selfcheck_rows,
+    step_words,
+)
 from slmtui.cli.continuing import chosen
 from slmtui.cli.terminal import (
     MEASURING_CEILING,
@@ -47,22 +55,31 @@ def bench(options: argparse.Namespace) -> int:
             plan = await speed.make_plan(services, options.preset, models, changes)
         if options.dry_run:
             return await _tell_outlook(services, plan, as_json=options.output == "json")
-        return await run_plan(services, plan, options.output, selfcheck=options.selfcheck)
+        fresh = options.resume is None
+        return await run_plan(services, plan, options.output, selfcheck=options.selfcheck, fresh=fresh)
 
     return with_services(run)
 
 
-async def run_plan(services: Services, plan: Plan, output: str, *, selfcheck: bool = False) -> int:
+async def run_plan(services: Services, plan: Plan, output: str, *, selfcheck: bool = False, fresh: bool = True) -> int:
     """Run what is missing of the plan, print its result, and return 0 when every cell was measured.
+
+    A `fresh` plan of which nothing can be measured is not begun; one that goes on says itself what is in its way.
 
     Raises:
         PlanError: the plan cannot be continued.
         StoreError: a repetition cannot be written; those before it are printed and safe.
     """
-    say(outlook_line(plan, await speed.outlook(services, plan)))
+    seen = await speed.outlook(services, plan)
+    say(outlook_line(plan, seen))
+    refused = {(each.model.name, each.why) for each in seen.refused if fresh}
+    for name, why in sorted(refused):
+        say(f"slmtui: {name}: {why}")
+    if seen.hopeless and fresh:
+        return FAILED
     failed = True
     try:
-        failed = await _run(services, plan)
+        failed = await _run(services, plan, refused)
     except asyncio.CancelledError:
         progress("")
         say("Finished repetitions are kept; `slmtui bench --continue` measures the rest.")
@@ -82,8 +99,11 @@ async def run_plan(services: Services, plan: Plan, output: str, *, selfcheck: bo
     return FAILED if failed or not results else DONE
 
 
-async def _run(services: Services, plan: Plan) -> bool:
-    """Run the plan with a line of progress and return whether a cell failed."""
+async def _run(services: Services, plan: Plan, said: set[tuple[str, str]]) -> bool:
+    """Run the plan with a line of progress and return whether a cell failed; a model's failure is said once.
+
+    `said` are models' names with those that were said before.
+    """
     failed = False
     left_s: float | None = None
     async with aclosing(speed.run(services, plan)) as events:
@@ -97,7 +117,9 @@ async def _run(services: Services, plan: Plan) -> bool:
                     progress(MEASURING_CEILING)
                 case speed.CellFailed(cell=cell, failure=failure):
                     failed = True
-                    say(f"slmtui: {cell.model.name}: {failure.message}")
+                    if (cell.model.name, failure.message) not in said:
+                        say(f"slmtui: {cell.model.name}: {failure.message}")
+                    said.add((cell.model.name, failure.message))
                 case speed.CellLoading() | speed.CellRunning() | speed.Cooling():
                     progress(step_words(plan, event, left_s))
                 case _:
@@ -114,7 +136,7 @@ async def _print(services: Services, results: tuple[CellResult, ...], output: st
 async def _tell_outlook(services: Services, plan: Plan, *, as_json: bool) -> int:
     seen = await speed.outlook(services, plan)
     if as_json:
-        return print_json(
+        print_json(
             {
                 "preset": plan.preset,
                 "cells": [
@@ -128,11 +150,15 @@ async def _tell_outlook(services: Services, plan: Plan, *, as_json: bool) -> int
                     {"model": each.model.id, "needed_bytes": each.needed_bytes, "available_bytes": each.available_bytes}
                     for each in seen.will_not_fit
                 ],
+                "refused": [{"model": each.model.id, "why": each.why} for each in seen.refused],
             }
         )
-    for line in outlook_lines(plan, seen):
-        show(line)
-    return DONE
+    else:
+        for line in outlook_lines(plan, seen):
+            show(line)
+    for line in problem_lines(seen):
+        say(f"slmtui: {line}")
+    return FAILED if seen.refused or seen.will_not_fit else DONE
 
 
 def _problem(options: argparse.Namespace, changes: Grid) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from slmtui.cli.values import named
 from slmtui.core.offload import SPLIT_MODES, layers_of, shares_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _Value = TypeVar("_Value")
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Everything that `slmtui bench` understands."""
-    parser.add_argument("models", nargs="*", metavar="MODEL")
+    parser.add_argument("models", nargs="*", type=named, metavar="MODEL")
     parser.add_argument(
         "--preset",
         choices=PRESETS,

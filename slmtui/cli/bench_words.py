@@ -20,17 +20,24 @@ def outlook_line(plan: Plan, seen: speed.Outlook) -> str:
     return f"{line}; will not fit into the free memory: {names}" if names else line
 
 
-def outlook_lines(plan: Plan, seen: speed.Outlook) -> list[str]:
-    """A plan in full: its cells, how long they take, what does not fit."""
+def problem_lines(seen: speed.Outlook) -> list[str]:
+    """What of a plan can't be measured, and why."""
     return [
-        _size(plan, seen),
-        *(f"  {text.one_line(cell.model.name)}  {cell.label}" for cell in plan.cells),
-        f"expected: {_time(seen)}",
+        *(f"{text.one_line(each.model.name)}: {each.why}" for each in seen.refused),
         *(
             f"{text.one_line(each.model.name)} will not fit: it needs {text.memory(each.needed_bytes)}"
             f" and {text.memory(each.available_bytes)} is free"
             for each in seen.will_not_fit
         ),
+    ]
+
+
+def outlook_lines(plan: Plan, seen: speed.Outlook) -> list[str]:
+    """A plan in full: its cells, and how long they take."""
+    return [
+        _size(plan, seen),
+        *(f"  {text.one_line(cell.model.name)}  {cell.label}" for cell in plan.cells),
+        f"expected: {_time(seen)}",
     ]
 
 

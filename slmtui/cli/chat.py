@@ -11,13 +11,16 @@ import msgspec
 
 from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.cli.terminal import CommandError, UsageError, print_json, progress, say, show, with_services
-from slmtui.core import text
+from slmtui.core import ranges, text
 from slmtui.core.events import AnyEvent, Done, Failed, Loading, Prefilled, Tokens
 from slmtui.core.places import memory_words
 from slmtui.core.sampling import Sampling, SamplingError, checked
 from slmtui.lab.loaded import LoadedModel, LoadOptions
 from slmtui.lab.services import Services
 from slmtui.lab.talk import Order, Seat, ask_all
+
+_FLAGS = {"max_tokens": "--limit", "temperature": "--temp"}
+"""How a person says what is called otherwise inside."""
 
 
 def chat(options: argparse.Namespace) -> int:
@@ -28,15 +31,25 @@ def chat(options: argparse.Namespace) -> int:
             say("slmtui chat: give a prompt with -p, or on standard input")
             return USAGE
         prompt = sys.stdin.buffer.read().decode(sys.stdin.encoding, "replace").removesuffix("\n")
-    for name in ("threads", "context"):
-        if getattr(options, name) is not None and getattr(options, name) < 1:
-            say(f"slmtui chat: --{name} must be at least 1")
-            return USAGE
+    problem = _problem(options, prompt)
+    if problem:
+        say(f"slmtui chat: {problem}")
+        return USAGE
 
     async def run(services: Services) -> int:
         return await _Conversation(services, options, prompt).run()
 
     return with_services(run)
+
+
+def _problem(options: argparse.Namespace, prompt: str) -> str | None:
+    if not prompt:
+        return "the prompt is empty; write something"
+    for name, among in (("threads", ranges.THREADS), ("context", ranges.CONTEXT), ("n_gpu_layers", ranges.LAYERS)):
+        value = getattr(options, name)
+        if value is not None and (wrong := among.problem(f"--{name.replace('_', '-')}", [value])) is not None:
+            return wrong
+    return None
 
 
 class _Conversation:
@@ -78,7 +91,7 @@ class _Conversation:
         try:
             return checked(msgspec.structs.replace(self._services.config.sampling, **given))
         except SamplingError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(f"{_FLAGS.get(error.name) or '--' + error.name.replace('_', '-')} {error.what}") from None
 
     async def _seat(self, loaded: LoadedModel) -> Seat:
         async with aclosing(loaded.load()) as events:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,12 +26,11 @@ from slmtui.core.fit_figures import FiguresError, place_of
 from slmtui.core.gguf import CACHE_TYPES
 from slmtui.core.outlook import Outlook, Place
 from slmtui.core.quantization import matching
+from slmtui.core.ranges import CONTEXT
 from slmtui.lab import ceiling
 from slmtui.lab import fit as lab
 from slmtui.lab.services import Services
 from slmtui.sources.gguf import GgufError
-
-SMALLEST, LARGEST = 8, 4_194_304
 
 
 class Row(NamedTuple):
@@ -43,27 +42,34 @@ class Row(NamedTuple):
     suggestion: str | None
 
 
+class _Offered(NamedTuple):
+    """A variant of the catalog that is not here."""
+
+    card: ModelCard
+    variant: Variant
+
+
 def fit(options: argparse.Namespace) -> int:
     """Print what to expect of each model; 1 when one of them is not known at all."""
 
     async def run(services: Services) -> int:
-        if options.context is not None and not SMALLEST <= options.context <= LARGEST:
-            raise UsageError(f"--context is {options.context}; it must be from {SMALLEST} to {LARGEST:,} tokens")
-        if options.kv not in CACHE_TYPES:
-            raise UsageError(f"--kv is {text.one_line(options.kv)!r}; it must be one of {', '.join(CACHE_TYPES)}")
-        place = await _place(services, options.on)
-        known = {} if options.on else await lab.measured(services)
-        rows: list[Row] = []
+        elsewhere = _described(options)
+        wanted: list[LocalModel | _Offered] = []
         failed = False
         for spec in options.models:
             try:
-                rows += list(_rows(services, spec, place, known, options))
+                wanted += _meant(services, spec)
             except GgufError as error:
                 say(f"slmtui fit: {error}")
                 failed = True
+        if not wanted:
+            return FAILED
+        place = elsewhere or await _here(services)
+        known = {} if elsewhere else await lab.measured(services)
+        rows = [_row(each, place, known, options) for each in wanted]
         if options.json:
             print_json([_document(row) for row in rows])
-        elif rows:
+        else:
             print_table([_table_row(row, _empty_columns(rows)) for row in rows])
             _say_basis(rows)
         return FAILED if failed else DONE
@@ -71,13 +77,24 @@ def fit(options: argparse.Namespace) -> int:
     return with_services(run)
 
 
-async def _place(services: Services, figures: str | None) -> Place:
-    """This machine, its ceiling measured if need be, or the one that the figures describe."""
-    if figures is not None:
-        try:
-            return place_of(figures)
-        except FiguresError as error:
-            raise UsageError(f"--on: {error}") from None
+def _described(options: argparse.Namespace) -> Place | None:
+    """The machine that the figures describe; None for this one.
+
+    Raises:
+        UsageError: a value can't be used.
+    """
+    if (wrong := CONTEXT.problem("--context", () if options.context is None else (options.context,))) is not None:
+        raise UsageError(wrong)
+    if options.kv not in CACHE_TYPES:
+        raise UsageError(f"--kv is {text.one_line(options.kv)!r}; it must be one of {', '.join(CACHE_TYPES)}")
+    try:
+        return None if options.on is None else place_of(options.on)
+    except FiguresError as error:
+        raise UsageError(f"--on: {error}") from None
+
+
+async def _here(services: Services) -> Place:
+    """This machine, its ceiling measured if need be."""
     await services.machine()
     if ceiling.due(services):
         progress(MEASURING_CEILING)
@@ -86,21 +103,18 @@ async def _place(services: Services, figures: str | None) -> Place:
     return place
 
 
-def _rows(
-    services: Services, spec: str, place: Place, known: Mapping[str, lab.Measured], options: argparse.Namespace
-) -> Iterator[Row]:
-    """A row for each variant that is meant; all of a model that is named without one.
+def _meant(services: Services, spec: str) -> list[LocalModel | _Offered]:
+    """Each variant that is meant; all of a model that is named without one.
 
     Raises:
         CommandError: the catalog has no such variant.
         UnknownModelError: there is no such model.
-        GgufError: the file cannot be read.
+        GgufError: a file cannot be read.
     """
     name, _, label = spec.strip().partition(":")
     card = next((card for card in services.catalog if card.id == name.lower()), None)
     if card is None:
-        yield _of_model(services.find_any(spec), place, known, options)
-        return
+        return [_readable(services.find_any(spec))]
     local = {one.variant.quantization: one for one in services.library() if one.card == card and one.variant}
     variants = [variant for variant in card.variants if variant.format == "GGUF"]
     if label:
@@ -109,11 +123,23 @@ def _rows(
     if not variants:
         there = ", ".join(f"{card.id}:{variant.quantization}" for variant in card.variants) or "none"
         raise CommandError(f"{card.id} has no GGUF variant {text.one_line(label)}; it has {there}".replace("  ", " "))
-    for variant in variants:
-        if variant.quantization in local:
-            yield _of_model(local[variant.quantization], place, known, options)
-        else:
-            yield _of_card(card, variant, place, options)
+    here = ((variant, local.get(variant.quantization)) for variant in variants)
+    return [_Offered(card, variant) if model is None else _readable(model) for variant, model in here]
+
+
+def _readable(model: LocalModel) -> LocalModel:
+    """The same, once its file was read: nothing is measured for one that is damaged."""
+    if model.format == "GGUF":
+        lab.anatomy_of_file(model.path)
+    return model
+
+
+def _row(
+    each: LocalModel | _Offered, place: Place, known: Mapping[str, lab.Measured], options: argparse.Namespace
+) -> Row:
+    if isinstance(each, LocalModel):
+        return _of_model(each, place, known, options)
+    return _of_card(each.card, each.variant, place, options)
 
 
 def _of_model(model: LocalModel, place: Place, known: Mapping[str, lab.Measured], options: argparse.Namespace) -> Row:

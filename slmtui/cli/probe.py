@@ -19,8 +19,9 @@ from slmtui.cli.probe_words import (
     step_words,
 )
 from slmtui.cli.terminal import print_json, progress, say, show, with_services
+from slmtui.core.plan import PlanError
 from slmtui.core.probe import ProbePlan
-from slmtui.core.probe_presets import ProbeGrid
+from slmtui.core.probe_presets import PRESETS, ProbeGrid
 from slmtui.lab import probe as probes
 from slmtui.lab.services import Services
 
@@ -36,14 +37,22 @@ def probe(options: argparse.Namespace) -> int:
         plan = await _plan(services, options)
         if options.dry_run:
             return await _tell_outlook(services, plan, as_json=options.json)
-        return await _run_plan(services, plan, as_json=options.json)
+        return await _run_plan(services, plan, as_json=options.json, fresh=options.resume is None)
 
     return with_services(run)
 
 
-async def _run_plan(services: Services, plan: ProbePlan, *, as_json: bool) -> int:
-    """Run what is missing of the plan, print its result, and return 0 when every cell was answered."""
-    say(outlook_line(plan, await probes.outlook(services, plan)))
+async def _run_plan(services: Services, plan: ProbePlan, *, as_json: bool, fresh: bool) -> int:
+    """Run what is missing of the plan, print its result, and return 0 when every cell was answered.
+
+    A `fresh` plan for which no model can be opened is not begun; one that goes on says itself what is in its way.
+    """
+    seen = await probes.outlook(services, plan)
+    say(outlook_line(plan, seen))
+    if seen.hopeless and fresh:
+        for each in seen.models:
+            say(f"slmtui: {each.model.name}: {each.failure}")
+        return FAILED
     failed = True
     try:
         failed = await _run(services, plan)
@@ -67,6 +76,7 @@ async def _run(services: Services, plan: ProbePlan) -> bool:
     """Run the plan with a line of progress and return whether a cell failed."""
     failed = False
     left_s: float | None = None
+    said: set[tuple[str, str]] = set()
     async with aclosing(probes.run(services, plan)) as events:
         async for event in events:
             match event:
@@ -76,7 +86,9 @@ async def _run(services: Services, plan: ProbePlan) -> bool:
                     say(words)
                 case probes.CellGivenUp(cell=cell, failure=failure) if failure is not None:
                     failed = True
-                    say(f"slmtui: {cell.model.name} · {cell.label}: {failure.message}")
+                    if (cell.model.name, failure.message) not in said:
+                        say(f"slmtui: {cell.model.name} · {cell.label}: {failure.message}")
+                    said.add((cell.model.name, failure.message))
                 case probes.ModelLoading() | probes.CellAsking():
                     progress(step_words(event, left_s))
                 case _:
@@ -100,10 +112,11 @@ async def _plan(services: Services, options: argparse.Namespace) -> ProbePlan:
 async def _tell_outlook(services: Services, plan: ProbePlan, *, as_json: bool) -> int:
     seen = await probes.outlook(services, plan)
     if as_json:
-        return print_json(outlook_document(plan, seen))
-    for line in outlook_lines(plan, seen):
-        show(line)
-    return DONE
+        print_json(outlook_document(plan, seen))
+    else:
+        for line in outlook_lines(plan, seen):
+            show(line)
+    return FAILED if any(each.failure is not None or each.no_room is not None for each in seen.models) else DONE
 
 
 def _problem(options: argparse.Namespace) -> str | None:
@@ -111,4 +124,8 @@ def _problem(options: argparse.Namespace) -> str | None:
         return "name at least one model, or go on with an interrupted probe: --continue"
     if options.resume is None and not options.tasks:
         return "name at least one task: --task sentiment (`slmtui tasks` lists them), or --task my.jsonl"
+    try:
+        PRESETS[options.preset].changed_by(changes_of(options)).checked()
+    except PlanError as error:
+        return str(error)
     return None

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, cast
 
 from slmtui.cli.bench_flags import joined, names, numbers
+from slmtui.cli.values import named
 
 if TYPE_CHECKING:
     from slmtui.core.probe import Labels
@@ -19,7 +20,7 @@ SCORERS = ("sum", "token", "byte")
 
 def add_probe_flags(parser: argparse.ArgumentParser) -> None:
     """Everything that `slmtui probe` understands."""
-    parser.add_argument("models", nargs="*", metavar="MODEL")
+    parser.add_argument("models", nargs="*", type=named, metavar="MODEL")
     parser.add_argument(
         "--task",
         dest="tasks",

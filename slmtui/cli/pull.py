@@ -9,9 +9,10 @@ from contextlib import aclosing
 import msgspec
 
 from slmtui.cli import DONE, FAILED
-from slmtui.cli.terminal import CommandError, print_json, print_table, progress, say, show, with_services
+from slmtui.cli.terminal import CommandError, UsageError, print_json, print_table, progress, say, show, with_services
 from slmtui.core import text
 from slmtui.core.catalog import Format, LocalModel
+from slmtui.core.ranges import FOUND
 from slmtui.lab import shelf
 from slmtui.lab.download import Transfer, plan
 from slmtui.lab.download_events import DownloadFailed, Ending, Planned, Progress, Ready, Verified
@@ -75,6 +76,8 @@ def search(options: argparse.Namespace) -> int:
 
     async def run(services: Services) -> int:
         del services
+        if (wrong := FOUND.problem("--limit", [options.limit])) is not None:
+            raise UsageError(wrong)
         form: Format = "MLX" if options.mlx else "GGUF"
         progress("Asking the hub …")
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from slmtui.cli.values import named
+
 _WANTED = (
     "an id of the catalog (qwen3-0.6b), with a variant (qwen3-0.6b:Q4_K_M), a repository of the hub (owner/name or "
     "owner/name:Q4_K_M), or an address copied from it"
@@ -40,7 +42,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 def add_pull(parser: argparse.ArgumentParser) -> None:
     """Flags of `slmtui pull`."""
     parser.epilog = _WHERE
-    parser.add_argument("models", nargs="+", metavar="MODEL", help=_WANTED)
+    parser.add_argument("models", nargs="+", type=named, metavar="MODEL", help=_WANTED)
     parser.add_argument("--dry-run", action="store_true", help="say what would be downloaded and whether it fits")
     parser.add_argument("--force", action="store_true", help="download what does not fit all the same")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -48,7 +50,7 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
 
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Flags of `slmtui search`."""
-    parser.add_argument("words", nargs="+", metavar="WORD", help="all of them are in the repository's name")
+    parser.add_argument("words", nargs="+", type=named, metavar="WORD", help="all of them are in the repository's name")
     parser.add_argument("--mlx", action="store_true", help="models in MLX's format in place of GGUF")
     parser.add_argument("-n", "--limit", type=int, default=20, metavar="NUMBER", help="at most so many (default: 20)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -56,12 +58,14 @@ def add_search(parser: argparse.ArgumentParser) -> None:
 
 def add_add(parser: argparse.ArgumentParser) -> None:
     """Flags of `slmtui add`."""
-    parser.add_argument("what", metavar="PATH|REPOSITORY", help="a .gguf file, a folder of such files, or owner/name")
+    parser.add_argument(
+        "what", type=named, metavar="PATH|REPOSITORY", help="a .gguf file, a folder of such files, or owner/name"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_rm(parser: argparse.ArgumentParser) -> None:
     """Flags of `slmtui rm`."""
-    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("models", nargs="+", type=named, metavar="MODEL")
     parser.add_argument("--force", action="store_true", help="also what another program put into the shared cache")
     parser.add_argument("--json", action="store_true", help="print JSON")

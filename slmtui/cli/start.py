@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 
-from slmtui.cli.terminal import EXPECTED, CommandError, fail, say, with_services
+from slmtui.cli.terminal import EXPECTED, CommandError, fail, is_dumb, say, with_services
 from slmtui.lab.services import Services
 
 
 def start(_: argparse.Namespace) -> int:
     """Open the app; without a terminal, compare the bundled models and say where the export is."""
     if sys.stdin.isatty() and sys.stdout.isatty():
-        return _open_app()
-    say("slmtui: there is no terminal here, so the app cannot open. Comparing the bundled models instead.")
+        if not is_dumb():
+            return _open_app()
+        why = "this terminal can show lines only (TERM is dumb)"
+    else:
+        why = "there is no terminal here"
+    say(f"slmtui: {why}, so the app cannot open. Comparing the bundled models instead.")
     return with_services(_compare)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import sys
@@ -86,9 +87,14 @@ def say(message: str) -> None:
 
 def progress(message: str) -> None:
     """Replace the progress line, on terminals only; an empty message removes it."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not is_dumb():
         width = shutil.get_terminal_size().columns - 1
         print(f"\r\x1b[K{shorten(clean(message), width)}", end="", file=sys.stderr, flush=True)
+
+
+def is_dumb() -> bool:
+    """Whether the terminal says that it understands nothing but lines of text."""
+    return os.environ.get("TERM") == "dumb"
 
 
 def print_json(document: object) -> int:

@@ -8,10 +8,12 @@ from itertools import product
 
 import msgspec
 
+from slmtui.core import ranges
 from slmtui.core.catalog import LocalModel
-from slmtui.core.offload import ALL, FIT, layers_words, shares_words
+from slmtui.core.gguf import CACHE_TYPES
+from slmtui.core.offload import ALL, layers_words, shares_words
 from slmtui.core.results import shape_label
-from slmtui.core.text import counted
+from slmtui.core.text import counted, one_line
 
 _CONTEXT_STEP = 256
 
@@ -151,29 +153,47 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             PlanError: a value cannot be measured; the message names it.
         """
-        for what, values, least in (
-            ("the number of prompt tokens", (*(self.prompt_tokens or ()), *(p for p, _ in self.pairs or ())), 0),
-            ("the number of generated tokens", (*(self.generated_tokens or ()), *(n for _, n in self.pairs or ())), 0),
-            ("the depth", self.depths or (), 0),
-            ("the number of threads", self.threads or (), 1),
-            ("the batch size", (*(self.batches or ()), *(self.micro_batches or ())), 1),
-            ("the number of layers on the GPU", self.gpu_layers or (), FIT),
-            ("the number of repetitions", () if self.repetitions is None else (self.repetitions,), 1),
-            ("the context", () if self.context is None else (self.context,), 1),
-            ("the pause in seconds", () if self.cool_down_s is None else (self.cool_down_s,), 0),
+        for what, values, allowed in (
+            ("the number of prompt tokens", _lengths(self.prompt_tokens, self.pairs, 0), ranges.TOKENS),
+            ("the number of generated tokens", _lengths(self.generated_tokens, self.pairs, 1), ranges.TOKENS),
+            ("the depth", self.depths or (), ranges.TOKENS),
+            ("the number of threads", self.threads or (), ranges.THREADS),
+            ("the batch size", (*(self.batches or ()), *(self.micro_batches or ())), ranges.BATCH),
+            ("the number of layers on the GPU", self.gpu_layers or (), ranges.LAYERS),
+            ("the number of repetitions", _one(self.repetitions), ranges.REPETITIONS),
+            ("the context", _one(self.context), ranges.CONTEXT),
+            ("the pause in seconds", _one(self.cool_down_s), ranges.PAUSE_S),
+            ("the number of cells of each model", (self._size,), ranges.CELLS),
         ):
-            wrong = [value for value in values if not least <= value < math.inf]
-            if wrong:
-                raise PlanError(f"{what} must be at least {least}, not {wrong[0]:g}")
-        if not list(self.shapes()):
-            raise PlanError("there is nothing to measure: give a number of prompt tokens or of generated tokens")
-        for shape in self.shapes():
-            if self.context is not None and shape.context > self.context:
-                raise PlanError(
-                    f"{shape.label} needs a context of {shape.context:,} tokens and the plan says {self.context:,}; "
-                    "give a larger context, or measure less"
-                )
+            if (wrong := allowed.problem(what, values)) is not None:
+                raise PlanError(wrong)
+        for kind in (name for pair in self.kv_types or () for name in pair):
+            if kind not in CACHE_TYPES:
+                raise PlanError(f"the type of the KV cache is {one_line(kind)!r}; use one of {', '.join(CACHE_TYPES)}")
+        self._check_shapes()
         return self
+
+    def _check_shapes(self) -> None:
+        shapes = list(self.shapes())
+        if not shapes:
+            raise PlanError("there is nothing to measure: give a number of prompt tokens or of generated tokens")
+        most = self.context or ranges.CONTEXT.high
+        for shape in shapes:
+            if shape.context > most:
+                says = (
+                    f"the plan says {most:,}; give a larger context, or" if self.context else f"{most:,} is the most;"
+                )
+                raise PlanError(f"{shape.label} needs a context of {shape.context:,} tokens and {says} measure less")
+
+    @property
+    def _size(self) -> int:
+        """About how many cells each model has: those of equal values are counted, too."""
+        given = (
+            *(self.depths, self.threads, self.batches, self.micro_batches, self.kv_types, self.flash_attention),
+            *(self.devices, self.gpu_layers, self.split_modes, self.tensor_splits),
+        )
+        lengths = len(self.prompt_tokens or (0,)) * len(self.generated_tokens or (0,)) + len(self.pairs or ())
+        return lengths * math.prod(len(values or (0,)) for values in given)
 
     def shapes(self) -> Iterator[Shape]:
         """All combinations of lengths and depths that measure something."""
@@ -300,6 +320,14 @@ def _unusual(setup: Setup) -> Iterator[str]:
     for name in Setup.__struct_fields__:
         if getattr(setup, name) != getattr(usual, name):
             yield name
+
+
+def _one(value: float | None) -> tuple[float, ...]:
+    return () if value is None else (value,)
+
+
+def _lengths(alone: Sequence[int] | None, pairs: Sequence[tuple[int, int]] | None, place: int) -> tuple[int, ...]:
+    return (*(alone or ()), *(pair[place] for pair in pairs or ()))
 
 
 def _or(values: tuple[int, ...] | None, usual: int) -> tuple[int, ...]:

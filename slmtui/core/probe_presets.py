@@ -9,6 +9,7 @@ from itertools import product
 
 import msgspec
 
+from slmtui.core import ranges
 from slmtui.core.catalog import LocalModel
 from slmtui.core.plan import PlanError
 from slmtui.core.probe import Labels, PlannedTask, ProbeCell, ProbePlan, Scorer, Style
@@ -44,15 +45,14 @@ class ProbeGrid(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             PlanError: a value cannot be asked; the message names it.
         """
-        for what, values, least in (
-            ("the number of shots", self.shots or (), 0),
-            ("the number of seeds", () if self.seeds is None else (self.seeds,), 1),
-            ("the number of questions", () if self.questions is None else (self.questions,), 1),
-            ("the number of threads", () if self.threads is None else (self.threads,), 1),
+        for what, values, allowed in (
+            ("the number of shots", self.shots or (), ranges.SHOTS),
+            ("the number of seeds", () if self.seeds is None else (self.seeds,), ranges.SEEDS),
+            ("the number of questions", () if self.questions is None else (self.questions,), ranges.QUESTIONS),
+            ("the number of threads", () if self.threads is None else (self.threads,), ranges.THREADS),
         ):
-            wrong = [value for value in values if value < least]
-            if wrong:
-                raise PlanError(f"{what} must be at least {least}, not {wrong[0]}")
+            if (wrong := allowed.problem(what, values)) is not None:
+                raise PlanError(wrong)
         return self
 
 

@@ -8,6 +8,10 @@ import msgspec
 class SamplingError(ValueError):
     """A sampling value is out of its range; the message names it and says what is allowed."""
 
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"{name} {what}")
+        self.name, self.what = name, what
+
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """Sampling fields with llama.cpp's defaults, shared by all engines so that runs can be compared.
@@ -54,9 +58,9 @@ def checked(sampling: Sampling) -> Sampling:
     for name, (low, high) in _RANGES.items():
         value = getattr(sampling, name)
         if not low <= value <= high:
-            raise SamplingError(f"{name} is {value}; it must be from {_plain(low)} to {_plain(high)}")
+            raise SamplingError(name, f"is {value}; it must be from {_plain(low)} to {_plain(high)}")
     if sampling.seed is not None and not 0 <= sampling.seed < 2**32:
-        raise SamplingError(f"seed is {sampling.seed}; it must be from 0 to {2**32 - 1}")
+        raise SamplingError("seed", f"is {sampling.seed}; it must be from 0 to {2**32 - 1}")
     return sampling
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from slmtui.core import text
+from slmtui.core import ranges, text
 from slmtui.core.events import MAIN_MEMORY, FailureKind, Loading, MemoryPart, total_bytes
-from slmtui.core.offload import FIT
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.protocol import Load
 
-MAXIMUM_CONTEXT = 4_194_304
-"""llama.cpp spends minutes on absurd contexts before it fails."""
 _EMIT_EVERY_S = 0.020
 
 
@@ -22,22 +19,20 @@ def check_request(request: Load) -> None:
     Raises:
         EngineError: names the setting and its range.
     """
-    ranges = {
-        "threads": (1, 1024),
-        "threads_batch": (1, 1024),
-        "batch": (1, 65536),
-        "micro_batch": (1, 65536),
-        "gpu_layers": (FIT, 65536),
+    allowed = {
+        "threads": ranges.THREADS,
+        "threads_batch": ranges.THREADS,
+        "batch": ranges.BATCH,
+        "micro_batch": ranges.BATCH,
+        "gpu_layers": ranges.LAYERS,
+        "context": ranges.CONTEXT,
     }
-    for name, (low, high) in ranges.items():
+    for name, among in allowed.items():
         value = getattr(request, name)
-        if value is not None and not low <= value <= high:
-            raise EngineError(FailureKind.BAD_REQUEST, f"{name} is {value}; it must be from {low} to {high}.")
-    if request.context is not None and not 8 <= request.context <= MAXIMUM_CONTEXT:
-        raise EngineError(
-            FailureKind.BAD_REQUEST,
-            f"context is {request.context}; it must be from 8 to {MAXIMUM_CONTEXT:,} tokens.",
-        )
+        if value is not None and not among.low <= value <= among.high:
+            raise EngineError(
+                FailureKind.BAD_REQUEST, f"{name} is {value}; it must be from {among.low} to {among.high:,}."
+            )
 
 
 def check_budget(planned: tuple[MemoryPart, ...], budget_bytes: int | None) -> None:

@@ -10,9 +10,10 @@ import msgspec
 from slmtui.core.catalog import LocalModel
 from slmtui.core.measurement import Measurement
 from slmtui.core.pace import Pace, Todo
-from slmtui.core.plan import Cell, Plan
+from slmtui.core.plan import Plan
 from slmtui.lab import bench_waves
 from slmtui.lab.bench_plans import measured
+from slmtui.lab.bench_waves import BenchWorker, Room
 from slmtui.lab.services import Services
 
 
@@ -23,6 +24,13 @@ class NoRoom(msgspec.Struct, frozen=True):
     needed_bytes: int
     """The worker itself included."""
     available_bytes: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A model that can't be opened in one of the plan's setups."""
+
+    model: LocalModel
+    why: str
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +44,10 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     basis: str
     """What the time rests on, or why it is not known."""
     will_not_fit: tuple[NoRoom, ...]
+    refused: tuple[Refused, ...] = ()
+    """Each model and reason once."""
+    hopeless: bool = False
+    """Whether something is left to measure and nothing of it can be."""
 
 
 async def outlook(services: Services, plan: Plan) -> Outlook:
@@ -53,12 +65,17 @@ async def outlook(services: Services, plan: Plan) -> Outlook:
         if (repetitions := plan.repetitions - done[cell.key]) > 0
     ]
     seconds = pace.left_s(todo, plan.cool_down_s)
+    workers = bench_waves.workers_for(services, [each.cell for each in todo])
+    room = await bench_waves.free(services)
+    no_room = await _will_not_fit(workers, room)
     return Outlook(
         cells=len(todo),
         repetitions=sum(each.repetitions for each in todo),
         seconds=seconds,
         basis=_basis(todo, pace, continued=bool(done_so_far)),
-        will_not_fit=await _will_not_fit(services, [each.cell for each in todo]),
+        will_not_fit=no_room,
+        refused=_refused(workers),
+        hopeless=bool(workers) and not any([await _works(each, room) for each in workers]),
     )
 
 
@@ -85,11 +102,10 @@ def _basis(todo: Sequence[Todo], pace: Pace, *, continued: bool) -> str:
     return "from the repetitions so far" if continued else "from earlier measurements on this machine"
 
 
-async def _will_not_fit(services: Services, cells: Sequence[Cell]) -> tuple[NoRoom, ...]:
+async def _will_not_fit(workers: Sequence[BenchWorker], room: Room) -> tuple[NoRoom, ...]:
     """One for each model, the largest need of those that are too large."""
-    room = await bench_waves.free(services)
     found: dict[str, NoRoom] = {}
-    for worker in bench_waves.workers_for(services, cells):
+    for worker in workers:
         await bench_waves.size(worker)
         short = worker.need.beyond(room) if worker.need is not None else None
         if short is None:
@@ -98,3 +114,15 @@ async def _will_not_fit(services: Services, cells: Sequence[Cell]) -> tuple[NoRo
         if model.id not in found or found[model.id].needed_bytes < needed:
             found[model.id] = NoRoom(model, needed, available)
     return tuple(found.values())
+
+
+def _refused(workers: Sequence[BenchWorker]) -> tuple[Refused, ...]:
+    found = (Refused(each.loaded.model, each.refusal) for each in workers if each.refusal is not None)
+    return tuple({(each.model.id, each.why): each for each in found}.values())
+
+
+async def _works(worker: BenchWorker, room: Room) -> bool:
+    """Whether one of its cells can be measured, those with a smaller context included."""
+    if worker.refusal is None and worker.need is not None and not room.holds([worker.need]):
+        await bench_waves.shrink(worker, room)
+    return worker.need is not None and room.holds([worker.need])

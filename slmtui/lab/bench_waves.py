@@ -45,6 +45,8 @@ class BenchWorker:
     services: Services
     need: Room | None = None
     """What the dry run says that it takes, the worker itself included; None before it, or when it failed."""
+    refusal: str | None = None
+    """Why the dry run failed."""
     loaded: LoadedModel = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +86,11 @@ def groups_of(workers: Sequence[BenchWorker], *, together: bool) -> list[list[tu
 async def size(worker: BenchWorker) -> None:
     """Find out by a dry run what the worker takes."""
     told = await worker.services.inspect(worker.loaded.model, options=worker.loaded.options)
-    worker.need = need(told.planned) if isinstance(told, Inspected) else None
+    worker.need, worker.refusal = None, None
+    if isinstance(told, Inspected):
+        worker.need = need(told.planned)
+    else:
+        worker.refusal = told.message
 
 
 async def free(services: Services) -> Room:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from slmtui.core.catalog import LocalModel
-from slmtui.core.events import Failed, Inspected
+from slmtui.core.events import Failed
 from slmtui.core.pace import Speeds
 from slmtui.core.probe import ProbeCell, ProbePlan
 from slmtui.core.probe_pace import ProbePace
@@ -17,7 +17,7 @@ from slmtui.core.probe_sizes import Work
 from slmtui.lab import bench_waves
 from slmtui.lab.bench_outlook import NoRoom
 from slmtui.lab.probe_plans import HeldProbe, batches, tasks_of
-from slmtui.lab.probe_sizing import Sizes, sizes
+from slmtui.lab.probe_sizing import sizes
 from slmtui.lab.services import Services
 
 
@@ -69,6 +69,11 @@ class ProbeOutlook(msgspec.Struct, frozen=True, kw_only=True):
         """Of the models that can be opened; None when one's is not known."""
         known = [each.seconds for each in self.models if each.failure is None]
         return None if None in known else sum(filter(None, known))
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether something is left to ask and no model can be opened for it."""
+        return bool(self.models) and all(each.failure is not None for each in self.models)
 
     @property
     def basis(self) -> str:
@@ -134,21 +139,15 @@ async def _of_model(services: Services, held: HeldProbe, model: LocalModel, pace
     sized = await sizes(services, held.plan, model, held.tasks)
     if isinstance(sized, Failed):
         return msgspec.structs.replace(found, failure=sized.message)
+    told = await services.inspect(model, options=sized.options(held.plan, cells))
+    if isinstance(told, Failed):
+        return msgspec.structs.replace(found, failure=told.message)
     work = sum((sized.work(cell, held.missing(cell)) for cell in cells), Work())
+    short = bench_waves.need(told.planned).beyond(await bench_waves.free(services))
     return msgspec.structs.replace(
         found,
         work=work,
         seconds=pace.seconds(model.id, work),
         too_long=sized.too_long(cells),
-        no_room=await _no_room(services, held.plan, sized, cells),
+        no_room=None if short is None else NoRoom(model, *short),
     )
-
-
-async def _no_room(services: Services, plan: ProbePlan, sized: Sizes, cells: Sequence[ProbeCell]) -> NoRoom | None:
-    """What the model needs, where that is more than is free."""
-    model = cells[0].model
-    told = await services.inspect(model, options=sized.options(plan, cells))
-    if not isinstance(told, Inspected):
-        return None
-    short = bench_waves.need(told.planned).beyond(await bench_waves.free(services))
-    return None if short is None else NoRoom(model, *short)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from slmtui.core.text import one_line
 from slmtui.sources.atomic import write_atomically
 from slmtui.sources.task_items import COLUMNS, OPTION_SEPARATOR
 from slmtui.sources.tasks import assumed_id
+from slmtui.sources.textfile import expanded
 
 _OPEN_ONLY = ("compare", "normalise", "stop")
 _EXAMPLES = {
@@ -35,25 +37,38 @@ def write_task(path: Path, head: TaskHead, items: Sequence[Item]) -> tuple[Path,
     Raises:
         TaskError: the head or an item is wrong, one of the files exists, or they can't be written.
     """
-    path = path.expanduser()
-    if path.suffix.lower() not in (".jsonl", ".csv"):
-        path = path.with_name(f"{path.name.removesuffix('.toml')}.jsonl")
+    path = _items_path(expanded(path))
     head_path, source = path.with_suffix(".toml"), one_line(str(path))
     parse_head(msgspec.to_builtins(head), one_line(str(head_path)))
     if faults := [f"item {number}: {fault}" for number, fault in item_faults(head, tuple(enumerate(items, 1)))]:
         raise TaskError(source, *faults)
     if path.suffix.lower() == ".csv" and any(OPTION_SEPARATOR in "".join(item.options or ()) for item in items):
         raise TaskError(source, f"an option holds {OPTION_SEPARATOR!r}, which divides options in CSV; write .jsonl")
-    for file in (head_path, path):
-        if file.exists():
-            raise TaskError(one_line(str(file)), "it exists already; choose another name, or move it away")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            raise TaskError(source, "there is no such folder; make it first, or choose another")
+        for file in (head_path, path):
+            if os.path.lexists(file):
+                raise TaskError(one_line(str(file)), "it exists already; choose another name, or move it away")
         write_atomically(path, _csv(items) if path.suffix.lower() == ".csv" else _jsonl(items))
         write_atomically(head_path, head_text(head))
     except OSError as error:
         raise TaskError(source, f"it can't be written: {error.strerror}; choose another folder") from error
     return head_path, path
+
+
+def _items_path(path: Path) -> Path:
+    """Where the items go that a person wants at `path`."""
+    if path.name in ("", ".."):
+        raise TaskError(one_line(str(path)), "it is a folder; name the new file in it")
+    if not path.name.isprintable():
+        raise TaskError(
+            one_line(str(path)) or ascii(path.name),
+            "its name holds characters that can't be shown; choose another name",
+        )
+    if path.suffix.lower() in (".jsonl", ".csv"):
+        return path
+    return path.with_name(f"{path.name.removesuffix('.toml')}.jsonl")
 
 
 def head_text(head: TaskHead) -> str:

@@ -15,7 +15,7 @@ from slmtui.core.task_checks import item_faults, parse_head
 from slmtui.core.text import one_line
 from slmtui.sources.resources import task_files
 from slmtui.sources.task_items import NumberedItems, from_csv, from_jsonl
-from slmtui.sources.textfile import TextFileError, decoded, read_bytes
+from slmtui.sources.textfile import TextFileError, decoded, expanded, read_bytes
 
 LARGEST_BYTES = 50_000_000
 _ENDINGS = (".jsonl", ".csv")
@@ -60,7 +60,7 @@ def read_task(path: Path) -> Task:
     Raises:
         TaskError: a file can't be read, or a key or line is wrong.
     """
-    path = path.expanduser()
+    path = expanded(path)
     source, items_file = one_line(str(path)), _items_file(path)
     head_file = path.with_suffix(".toml")
     head = _read_head(head_file) if head_file.exists() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -10,6 +11,11 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 
 class TextFileError(ValueError):
     """A file is no text that can be read; the message says why, not which file."""
+
+
+def expanded(path: Path) -> Path:
+    """The path with the home folder in place of `~`; as it stands where that is nobody's."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - as a shell does; `Path.expanduser` fails there
 
 
 def read_bytes(path: Path, largest_bytes: int) -> bytes:

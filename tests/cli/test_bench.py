@@ -6,10 +6,15 @@ import csv
 import io
 import json
 import statistics
+from pathlib import Path
 
 import pytest
 
+from slmtui.cli import main
+from slmtui.core.ceiling import Ceiling
+from slmtui.lab import ceiling
 from tests.cli.program import STORY, run
+from tests.engine.gguf_files import Gguf
 
 FAST = ("-p", "16", "-n", "8", "-r", "3", "-t", "1")
 LLAMA_BENCH = {
@@ -82,7 +87,38 @@ def test_a_model_that_cannot_be_measured_does_not_take_the_others_with_it() -> N
     done = run("bench", STORY.with_suffix(".greedy.txt"), "pocket-2m", *FAST, "--json")
     assert done.returncode == 1
     assert {row["model"] for row in json.loads(done.stdout)} == {"pocket-2m:Q8_0"}
-    assert "stories260K.greedy" in done.stderr
+    assert done.stderr.count("slmtui: stories260K.greedy: ") == 1
+
+
+@pytest.mark.parametrize("command", ["bench", "fit"])
+def test_models_are_looked_at_before_the_machine_is_measured(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, where the measurement of its ceiling can be watched."""
+
+    async def measured(*_: object, **__: object) -> Ceiling:
+        raise AssertionError("the machine is measured for nothing")
+
+    monkeypatch.setattr(ceiling, "measured", measured)
+    (tmp_path / "cut.gguf").write_bytes(STORY.read_bytes()[:9000])
+    dry = [["--dry-run"]] if command == "bench" else []
+    for more in ([], *dry):
+        for model in ("nope", str(tmp_path / "none.gguf"), str(tmp_path / "cut.gguf")):
+            assert main([command, model, *more]) == 1
+            assert Path(model).stem in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_dry_run_refuses_what_a_run_does(tmp_path: Path) -> None:
+    odd = Gguf.read(STORY).set("general.architecture", "perceptron9").write(tmp_path / "odd.gguf")
+    told, done = (
+        run("bench", odd, "pocket-2m", "-p", "8", "-n", "0", "-r", "1", *more) for more in (["--dry-run"], [])
+    )
+    for each in (told, done):
+        assert each.returncode == 1
+        (said,) = [line for line in each.stderr.splitlines() if line.startswith("slmtui: odd: ")]
+        assert "perceptron9" in said
+    document = json.loads(run("bench", odd, "--dry-run", "--json").stdout)
+    assert [each["model"] for each in document["refused"]] == [str(odd)]
 
 
 def test_lists_are_combined_and_each_combination_is_a_cell() -> None:

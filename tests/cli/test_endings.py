@@ -130,16 +130,37 @@ def test_a_prompt_longer_than_the_context(engine: str, mlx_forms: Forms, home: P
         ("bench", "pocket-2m", "-pg", "16"),
         ("bench", "pocket-2m", "-fa", "maybe"),
         ("bench", "pocket-2m", "--delay", "-1"),
+        ("bench", "pocket-2m", "-ctk", "foo"),
+        ("bench", "pocket-2m", "-ctk", "foo", "--dry-run"),
+        ("bench", "pocket-2m", "-p", "99999999999"),
+        ("bench", "pocket-2m", "-p", "99999999999", "--dry-run"),
+        ("bench", ""),
         ("bench", "pocket-2m", "-c", "16"),
         ("bench", "pocket-2m", "--preset", "quickly"),
         ("bench", "pocket-2m", "--continue", "1f"),
         ("bench", "--continue", "1f", "-r", "3"),
         ("chat", "pocket-2m", "-p", "Hi", "-t", "0"),
+        ("chat", "pocket-2m", "-p", "Hi", "-t", "99999"),
         ("chat", "pocket-2m", "-p", "Hi", "-c", "0"),
+        ("chat", "pocket-2m", "-p", ""),
+        ("chat", "pocket-2m"),
+        ("chat", "", "-p", "Hi"),
         ("chat", "pocket-2m", "-p", "Hi", "-n", "0"),
         ("chat", "pocket-2m", "-p", "Hi", "--temp", "-1"),
         ("chat", "pocket-2m", "-p", "Hi", "--temp", "nan"),
+        ("probe", "pocket-2m", "--task", "sentiment", "--shots", "-1"),
+        ("probe", "pocket-2m", "--task", "sentiment", "--seeds", "1000000000"),
+        ("probe", "pocket-2m", "--task", "sentiment", "-t", "99999", "--dry-run"),
+        ("search", ""),
+        ("search", "tiny", "-n", "-5"),
+        ("search", "tiny", "-n", "100000"),
+        ("pull", " "),
+        ("add", ""),
+        ("rm", ""),
+        ("tasks", "new", ""),
+        ("sessions", ""),
         ("export", "--format", "xls"),
+        ("export", "-o", ""),
     ],
     ids=" ".join,
 )
@@ -148,6 +169,13 @@ def test_usage(arguments: tuple[str, ...]) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(("usage: slmtui", "slmtui"))
     assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_value_is_named_as_it_was_given() -> None:
+    done = run("chat", "pocket-2m", "-p", "Hi", "-n", "0")
+    assert done.stderr == "slmtui: --limit is 0; it must be from 1 to 1,000,000\n"
+    assert "MODEL" not in run("hardware", "--help").stdout, "it takes none"
+    assert "MODEL is an id" in run("rm", "--help").stdout
 
 
 def test_no_prompt_on_a_terminal_is_usage() -> None:
@@ -268,7 +296,9 @@ def test_output_to_a_full_disk(arguments: tuple[str, ...]) -> None:
 
 def test_closed_standard_streams() -> None:
     program = " ".join(SLMTUI)
-    done = subprocess.run(["sh", "-c", f"{program} models >&- && {program} chat pocket-2m -n 4 <&- 2>&-"], timeout=60)
+    done = subprocess.run(
+        ["sh", "-c", f"{program} models >&- && {program} chat pocket-2m -p Hi -n 4 <&- 2>&-"], timeout=60
+    )
     assert done.returncode == 0
 
 

@@ -96,7 +96,7 @@ def test_this_machine_with_what_was_measured_here(
         (("qwen3-0.6b:Q9", *ON), 1, "has no GGUF variant Q9; it has qwen3-0.6b:"),
         (("pocket-5m", "--on", "16 cows"), 2, "'16 cows' is not understood; write"),
         (("pocket-5m", "--on", "68 GB/s"), 2, "memory is missing"),
-        (("pocket-5m", "--context", "7", *ON), 2, "--context is 7; it must be from 8"),
+        (("pocket-5m", "--context", "7", *ON), 2, "--context must be at least 8, not 7"),
         (("pocket-5m", "--kv", "q7", *ON), 2, "it must be one of f32, f16"),
     ],
 )

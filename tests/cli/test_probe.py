@@ -128,7 +128,7 @@ def test_json_says_everything_but_the_answers(home: Path, mood: Path) -> None:
         (["pocket-5m", "--task", "sentiment", "--shots", "many"], 2, "no list of numbers"),
         (["pocket-5m", "--task", "nonsense"], 1, "there is no such task"),
         (["nonsense", "--task", "sentiment"], 1, "nonsense"),
-        (["pocket-5m", "--task", "sentiment", "--shots", "-1"], 1, "must be at least 0"),
+        (["pocket-5m", "--task", "sentiment", "--shots", "-1"], 2, "must be at least 0"),
         (["pocket-5m", "--task", "sentiment", "--shots", "500"], 1, "examples at most"),
         (["pocket-5m", "--task", "arithmetic", "--labels", "flipped"], 1, "a task whose questions share their options"),
         (["--continue"], 1, "no probe waits to be continued"),
@@ -140,6 +140,17 @@ def test_what_cannot_be_asked_is_said(arguments: list[str], code: int, words: st
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_model_that_cannot_be_opened_is_said_once_and_without_asking(mood: Path, tmp_path: Path) -> None:
+    (tmp_path / "letter.gguf").write_text("Dear reader, " * 100)
+    told = run("probe", tmp_path / "letter.gguf", "--task", mood, "--dry-run")
+    assert told.returncode == 1
+    assert "letter: cannot be opened: " in told.stdout
+    done = run("probe", tmp_path / "letter.gguf", "--task", mood)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("is not a GGUF file") == 1
+    assert json.loads(run("sessions", "--json").stdout) == []
 
 
 def test_a_line_that_is_wrong_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import csv
 import re
 from pathlib import Path
 
-from tests.cli.program import processes_of, run, wait_for
+import pytest
+
+from tests.cli.program import on_terminal, processes_of, run, wait_for
 
 
 def test_without_a_terminal_the_bundled_models_are_compared(home: Path) -> None:
@@ -34,3 +36,17 @@ def test_without_a_terminal_and_without_a_usable_home(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "SLMTUI_HOME" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_that_shows_lines_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison itself has its test above; here it ends at the home."""
+    monkeypatch.setenv("TERM", "dumb")
+    answered, sent = on_terminal("chat", "pocket-2m", "-p", "Hi", "-n", "4", "-t", "1")
+    assert answered == 0
+    assert "\x1b" not in sent
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SLMTUI_HOME", str(tmp_path / "file" / "below"))
+    code, sent = on_terminal()
+    assert code == 1
+    assert sent.startswith("slmtui: this terminal can show lines only (TERM is dumb), so the app cannot open.")
+    assert "\x1b" not in sent

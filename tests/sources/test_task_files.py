@@ -12,7 +12,7 @@ from slmtui.sources.tasks import read_task
 ITEMS = (Item("a, b\nc", "ja", category="x"), Item('say "d"', "nein"))
 
 
-@pytest.mark.parametrize("name", ["my.jsonl", "my.csv", "my", "my.toml", "new/folder/my.csv"])
+@pytest.mark.parametrize("name", ["my.jsonl", "my.csv", "my", "my.toml"])
 def test_what_is_written_is_read_as_it_was(tmp_path: Path, name: str) -> None:
     head, _ = starter("my", ["ja", "nein"])
     written = write_task(tmp_path / name, head, ITEMS)
@@ -57,6 +57,18 @@ def test_nothing_is_overwritten_and_nothing_wrong_is_written(tmp_path: Path) -> 
         write_task(tmp_path / "other.jsonl", head, [Item("a", "x")])
     with pytest.raises(TaskError, match="labels: 'yes' stands there twice"):
         write_task(tmp_path / "other.jsonl", starter("my", ["yes", "yes"])[0], items)
-    with pytest.raises(TaskError, match=r"it can't be written: .*; choose another folder"):
-        write_task(tmp_path / "my.toml" / "other.jsonl", head, items)
+    for name, words in (
+        ("my.toml/other.jsonl", "there is no such folder; make it first"),
+        ("new/folder/my.csv", "there is no such folder; make it first"),
+        ("x" * 300, r"it can't be written: .*name too long"),
+        (".", "it is a folder; name the new file in it"),
+        ("..", "it is a folder; name the new file in it"),
+        ("new\nline", r"new line: its name holds characters that can't be shown"),
+        ("esc\x1b[2J", "esc: its name holds characters that can't be shown"),
+        ("\udcff", "its name holds characters that can't be shown"),
+    ):
+        with pytest.raises(TaskError, match=words):
+            write_task(Path(name) if name.startswith(".") else tmp_path / name, head, items)
+    with pytest.raises(TaskError, match="nobody-of-this-name"):
+        write_task(Path("~nobody-of-this-name/x"), head, items)
     assert [path.name for path in tmp_path.iterdir()] == ["my.toml"]

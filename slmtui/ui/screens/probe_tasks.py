@@ -22,6 +22,7 @@ from slmtui.core.text import counted, one_line
 from slmtui.sources.resources import ResourceError
 from slmtui.sources.task_files import starter, write_task
 from slmtui.sources.tasks import find_task, read_task, shipped_tasks
+from slmtui.sources.textfile import expanded
 from slmtui.ui.pages.probe_figures import percent
 
 
@@ -173,7 +174,7 @@ class TasksSheet(ModalScreen[tuple[str, ...] | None]):
 
 
 def _read(typed: str) -> tuple[str, Task]:
-    path = Path(typed).expanduser().absolute()
+    path = expanded(Path(typed)).absolute()
     return str(path), read_task(path)
 
 

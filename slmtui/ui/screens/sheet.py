@@ -116,7 +116,7 @@ def parse(texts: dict[str, str]) -> Sampling:
             values[name] = int(typed) if name in _WHOLE else float(typed)
         except ValueError:
             kind = "a whole number" if name in _WHOLE else "a number"
-            raise SamplingError(f"{name} is {typed.strip()!r}; it must be {kind}") from None
+            raise SamplingError(name, f"is {typed.strip()!r}; it must be {kind}") from None
     return checked(msgspec.convert(values, Sampling))
 
 
