@@ -54,6 +54,8 @@ def with_services(job: Callable[[Services], Awaitable[int]]) -> int:
     async def run() -> int:
         Paths.find().ensure()  # before the settings are read, whose error would blame the file for the folder
         services = Services.open(strict=True)
+        for notice in services.notices:
+            say(f"slmtui: {notice}")
         try:
             return await job(services)
         finally:

@@ -17,7 +17,7 @@ from slmtui.engine.protocol import Measure
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import Services
 from slmtui.lab.surroundings import TRIAL_MODEL
-from slmtui.sources.catalog import read_catalog
+from slmtui.sources.catalog import read_catalog, with_own
 from slmtui.sources.config import ConfigError, load_config
 from slmtui.sources.library import UnknownModelError
 from slmtui.sources.paths import PathError, Paths
@@ -41,6 +41,7 @@ async def examine() -> tuple[Finding, ...]:
         Finding(what="slmtui", sound=True, words=f"{__version__}, Python {platform.python_version()}"),
         *_folders(),
         _shipped(),
+        *_own_catalog(),
     ]
     try:
         findings += await _running_parts()
@@ -102,6 +103,21 @@ def _shipped() -> Finding:
     if len(files) < expected or not themes:
         return Finding(what="shipped files", sound=False, words=words, advice="Install slmtui again.")
     return Finding(what="shipped files", sound=True, words=words)
+
+
+def _own_catalog() -> list[Finding]:
+    """The person's own catalog, where there is one."""
+    try:
+        path = Paths.find().own_catalog
+        if not path.exists():
+            return []
+        cards = read_catalog()
+        added = len(with_own(cards, path)) - len(cards)
+    except (PathError, ResourceError):  # told above
+        return []
+    except CatalogError as error:
+        return [Finding(what="your catalog", sound=False, words=str(error), advice="Until then it is not used.")]
+    return [Finding(what="your catalog", sound=True, words=f"{text.counted(added, 'model')} more in {path}")]
 
 
 def _engine(engine: EngineState) -> Finding:

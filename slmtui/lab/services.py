@@ -70,12 +70,13 @@ class Services:
     def open(cls, *, strict: bool) -> Services:
         """Read settings and catalog and open the store.
 
-        With `strict`, a data folder, settings file or catalog of the person's that does not work is an error; otherwise
-        it becomes a notice, defaults are used, and measurements are kept in memory until they are exported.
+        With `strict`, a data folder or settings file that does not work is an error; otherwise it becomes a notice,
+        defaults are used, and measurements are kept in memory until they are exported. A catalog of the person's that
+        is wrong becomes a notice in any case: it spoils nothing but its own entries.
 
         Raises:
             PathError, StoreError, ConfigError: only with `strict`.
-            CatalogError: the shipped catalog is damaged; the person's own only with `strict`.
+            CatalogError: the shipped catalog is damaged.
         """
         paths = Paths.find()
         notices: list[str] = []
@@ -90,8 +91,6 @@ class Services:
         try:
             cards = catalog.with_own(cards, paths.own_catalog)
         except CatalogError as error:
-            if strict:
-                raise
             notices.append(f"Your catalog is not used: {error}.")
         try:
             paths.ensure()

@@ -15,7 +15,10 @@ from slmtui.core.catalog import Architecture, CatalogError, ModelCard, Repositor
 from slmtui.core.catalog_file import extended, parse_catalog
 from slmtui.sources.atomic import write_atomically
 from slmtui.sources.resources import catalog_file
+from slmtui.sources.textfile import TextFileError, decoded, read_bytes
 
+_LARGEST_BYTES = 20_000_000
+"""A hundred times what comes with the program."""
 _SHAPES = [kind.__struct_fields__ for kind in (ModelCard, Architecture, Training, Sources, Repository, Variant)]
 
 
@@ -95,8 +98,8 @@ def add_own(cards: tuple[ModelCard, ...], path: Path, entry: Mapping[str, Any]) 
 
 def _document(path: Path, advice: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise CatalogError(f"can't read {path}: {error.strerror}") from error
+        return tomllib.loads(decoded(read_bytes(path, _LARGEST_BYTES)))
+    except TextFileError as error:
+        raise CatalogError(f"can't read {path}: {error}") from error
     except ValueError as error:
         raise CatalogError(f"{path} is not TOML: {error}; {advice}") from error

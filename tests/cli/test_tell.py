@@ -158,3 +158,33 @@ def test_doctor_goes_on_where_the_home_is_unusable(place: str, tmp_path: Path) -
     assert "FAIL  data" in done.stdout
     assert home in done.stdout
     assert "ok    shipped files" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ('[[model]]\nid = "mine"\ncolour = "red"\n', r"model 1 \(mine\): .*`colour`"),
+        ('[[model]]\nid = "qwen3-0.6b"\nparameters = "many"\n', r"model 1 \(qwen3-0\.6b\): .*`\$\.parameters`"),
+        ("[[model]\n", "is not TOML: .*line 1.*; correct that place"),
+    ],
+)
+def test_a_catalog_of_one_s_own_that_is_wrong_is_told_and_done_without(home: Path, entry: str, words: str) -> None:
+    (home / "config").mkdir(parents=True)
+    path = home / "config" / "model_catalog.toml"
+    path.write_text(entry)
+    wrong = re.compile(rf"{re.escape(str(path))}.* ?{words}")
+    done = run("models", "--json")
+    assert done.returncode == 0
+    assert {model["card"]["id"] for model in json.loads(done.stdout)} == {"pocket-5m", "pocket-2m"}
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("slmtui: Your catalog is not used: ")
+    assert wrong.search(line)
+    examined = run("doctor")
+    assert examined.returncode == 1
+    (found,) = [line for line in examined.stdout.splitlines() if line.startswith("FAIL")]
+    assert found.startswith("FAIL  your catalog ")
+    assert wrong.search(found)
+    path.write_text('[[model]]\nid = "mine"\nname = "Mine"\nfamily = "Own"\ndeveloper = "me"\n')
+    mended = run("doctor")
+    assert (mended.returncode, mended.stderr) == (0, "")
+    assert f"1 model more in {path}" in mended.stdout
