@@ -184,3 +184,14 @@ def test_the_generators_write_the_files_that_are_shipped(tmp_path: Path) -> None
     assert len(made) == 13
     for path in made:
         assert path.read_bytes() == (ROOT / "slmtui" / "tasks" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["pocket-2-categories", "pocket-4-categories", "pocket-judgements", "pocket-look-up", "pocket-new-categories"],
+)
+def test_labels_of_pocket_s_tasks_stand_nowhere_in_what_writes_its_training(task: str) -> None:
+    scripts = "\n".join(path.read_text("utf-8") for path in (ROOT / "tools" / "pocket").glob("*.py"))
+    for label in {item.target for item in find_task(task).items}:
+        (found,) = re.finditer(label, scripts, re.IGNORECASE)
+        assert scripts[: found.start()].rpartition("_words(")[0].endswith("\nHELD_OUT_LABELS = "), label

@@ -153,7 +153,7 @@ async def test_a_plan_of_an_earlier_run_is_offered_and_can_be_dropped() -> None:
         await found.pilot.press("d")
         await until(found.pilot, lambda: not offer.display)
         assert "dropped" in notices(found.app)[0]
-        assert found.screen.reason("resume") == "No plan is unfinished."
+        assert found.screen.reason("resume") == "No benchmark is unfinished."
     async with bench() as found:
         assert await speed.unfinished(found.app.services) == ()
 

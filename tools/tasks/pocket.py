@@ -1,6 +1,6 @@
 """Items of the Pocket tasks, in the words and in the form that the bundled models were trained on.
 
-Their labels are words that training never uses as labels, so nothing but examples can tell which is which.
+Their labels are words that occur nowhere in training, so nothing but examples can tell which is which.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from words import CATEGORIES, EVERY_WORD, HELD_OUT, HELD_OUT_CATEGORIES, NEGATIV
 
 _SENTENCES = ("the {0} was {1}", "a {1} {0}", "what a {1} {0}", "this {0} is {1}", "i found the {0} {1}")
 _FRAMES = ("{}", "the {}", "my {}")
-_LABELS = ("tree", "window", "machine", "pocket")
-"""One token each; training knows them from stories, which seldom have them, and never as labels.
+_LABELS = ("walnut", "thistle", "cedar", "velvet")
+"""Of `words.HELD_OUT_LABELS`: three tokens each, and with them pocket-5m is near chance before the first example.
 
-The model takes to them as labels. To places that stories are full of it does not: with river and any of forest, beach,
-market, school, house and library, it always answers the other one.
+Not with all: how likely a word is that was never learned depends on the question by accident, so that before the first
+example any two of them answer 0.2 to 0.8 of the categories and 0.03 to 0.97 of the judgements rightly, 0.5 on average.
 """
 
 
