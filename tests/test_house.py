@@ -33,7 +33,7 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_the_command_line_starts_without_anything_heavy() -> None:
     assert not HEAVY & loaded_by("import slmtui.cli")
-    assert not HEAVY & loaded_by("import slmtui.cli; slmtui.cli._parser().format_help()")
+    assert not HEAVY & loaded_by("from slmtui.cli.parser import parser; parser().format_help()")
     assert "textual" in loaded_by("import slmtui.ui.app"), "the test sees what is loaded"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -82,16 +83,18 @@ def fail(message: str) -> int:
 
 
 def say(message: str) -> None:
-    """A line on standard error."""
+    """A line on standard error; one that nobody can read any more ends nothing."""
     progress("")
-    print(clean(message), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(clean(message), file=sys.stderr, flush=True)
 
 
 def progress(message: str) -> None:
     """Replace the progress line, on terminals only; an empty message removes it."""
     if sys.stderr.isatty() and not is_dumb():
         width = shutil.get_terminal_size().columns - 1
-        print(f"\r\x1b[K{shorten(clean(message), width)}", end="", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(f"\r\x1b[K{shorten(clean(message), width)}", end="", file=sys.stderr, flush=True)
 
 
 def is_dumb() -> bool:

@@ -332,3 +332,12 @@ def stored() -> list[object]:
     """The measurements of the latest session; none where there is none."""
     done = run("sessions", "latest", "--json")
     return list(json.loads(done.stdout)["measurements"]) if done.returncode == 0 else []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize(("arguments", "code"), [(("models", "--all"), 0), (("nonsense",), 2), (("rm", "nope"), 1)])
+def test_what_is_said_and_can_not_be_written_ends_nothing(arguments: tuple[str, ...], code: int) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*SLMTUI, *arguments], stdout=subprocess.PIPE, stderr=full, timeout=60)
+    assert done.returncode == code
+    assert bool(done.stdout) == (code == 0)
