@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import platform
 import secrets
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from slmtui.lab import surroundings as around
 from slmtui.lab.loading import LoadOptions
 from slmtui.lab.surroundings import Circumstances, Surroundings
 from slmtui.sources import catalog, hashes, library
-from slmtui.sources.config import Config, ConfigError, load_config, save_config
+from slmtui.sources.config import Config, ConfigError, change_config, load_config
 from slmtui.sources.paths import PathError, Paths
 from slmtui.sources.store import Store, StoreError
 
@@ -159,34 +160,14 @@ class Services:
 
         return (*hub_models(self.catalog, cache_folder()), *other_models(Others.find()))
 
-    async def add_file(self, path: Path) -> LocalModel:
-        """Remember a .gguf file, so that it is listed now and later.
-
-        Raises:
-            library.UnknownModelError: there is no such file, or it is no whole GGUF file.
-            ConfigError: the settings cannot be written.
-        """
-        from slmtui.sources.gguf import GgufError, read_header
-
-        model = self.find(str(path))
-        try:
-            await asyncio.to_thread(read_header, model.path)
-        except GgufError as error:
-            raise library.UnknownModelError(str(error)) from error
-        known = {str(one.path) for one in self.models()}
-        if str(model.path) not in known:
-            folders = (*self.config.folders, str(model.path))
-            await self.save_config(msgspec.structs.replace(self.config, folders=folders))
-        return model
-
-    async def save_config(self, config: Config) -> None:
-        """Use these settings from now on and write them.
+    async def change_config(self, change: Callable[[Config], Config]) -> None:
+        """Use changed settings from now on and write them; what other processes changed in the file stays.
 
         Raises:
             ConfigError: they cannot be written.
         """
-        self.config = config
-        await asyncio.to_thread(save_config, config, self.paths.config_file)
+        self.config = change(self.config)
+        self.config = await asyncio.to_thread(change_config, self.paths.config_file, change)
 
     async def inspect(
         self,

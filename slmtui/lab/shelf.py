@@ -20,11 +20,13 @@ from slmtui.lab.aside import aside
 from slmtui.lab.download_plan import mlx_variant
 from slmtui.lab.services import Services
 from slmtui.sources import catalog
+from slmtui.sources.config import Config
+from slmtui.sources.gguf import GgufError, read_header
 from slmtui.sources.hub import Found, Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import RepositoryFolder, cache_folder
 from slmtui.sources.hub_remove import remove as remove_files
-from slmtui.sources.library import absolute, folder_models, holds, looks_like_path, no_model_at
+from slmtui.sources.library import UnknownModelError, absolute, folder_models, holds, looks_like_path, no_model_at
 from slmtui.sources.library_hub import files_of
 from slmtui.sources.receipts import Receipt, drop_receipts, read_receipts
 
@@ -66,8 +68,7 @@ async def add(services: Services, what: str, hub: Hub | None = None) -> Added:
         raise ShelfError("nothing was named; name a .gguf file, a folder of them, or a repository of the hub")
     path = absolute(what)
     if await asyncio.to_thread(holds, path.is_file):
-        model = await services.add_file(path)
-        return Added(models=(model,), sentence=f"{one_line(str(model.path))} is listed from now on.")
+        return await _add_file(services, path)
     if await asyncio.to_thread(holds, path.is_dir):
         return await _add_folder(services, path)
     reference = parse_reference(what)
@@ -124,15 +125,35 @@ def _means_a_path(what: str, reference: Reference | None) -> bool:
     return reference.file is None and what.lower().endswith(".gguf")
 
 
+async def _add_file(services: Services, path: Path) -> Added:
+    model = await asyncio.to_thread(services.find, str(path))
+    try:
+        await asyncio.to_thread(read_header, model.path)
+    except GgufError as error:
+        raise UnknownModelError(str(error)) from error
+    if model.path not in {one.path for one in await asyncio.to_thread(services.models)}:
+        await _remember(services, model.path)
+    return Added(models=(model,), sentence=f"{one_line(str(model.path))} is listed from now on.")
+
+
+async def _remember(services: Services, path: Path) -> None:
+    """Look for models there, now and later."""
+    folder = str(path)
+
+    def and_this(config: Config) -> Config:
+        known = config.folders
+        return msgspec.structs.replace(config, folders=known if folder in known else (*known, folder))
+
+    await services.change_config(and_this)
+
+
 async def _add_folder(services: Services, folder: Path) -> Added:
     if not any(await asyncio.to_thread(lambda: [*folder_models(folder)])):
         raise ShelfError(
             f"{one_line(str(folder))} holds no model, neither a .gguf file nor one in MLX's format; add it when it does"
         )
     before = {model.path for model in await asyncio.to_thread(services.library)}
-    if str(folder) not in services.config.folders:
-        folders = (*services.config.folders, str(folder))
-        await services.save_config(msgspec.structs.replace(services.config, folders=folders))
+    await _remember(services, folder)
     found = tuple(one for one in await asyncio.to_thread(services.library) if one.path not in before)
     news = f"it holds {counted(len(found), 'model')} not known before"
     return Added(models=found, sentence=f"{one_line(str(folder))} is searched from now on; {news}.")
@@ -223,11 +244,14 @@ def _receipts(
 
 
 async def _forget(services: Services, model: LocalModel) -> Removed:
-    kept = tuple(one for one in services.config.folders if absolute(one) != model.path)
-    if kept == services.config.folders:
+    def without(config: Config) -> Config:
+        kept = tuple(one for one in config.folders if absolute(one) != model.path)
+        return msgspec.structs.replace(config, folders=kept)
+
+    if without(services.config) == services.config:
         raise ShelfError(
             f"{one_line(str(model.path))} is your own file: delete it yourself, or take its folder out of the settings "
             f"({services.paths.config_file})"
         )
-    await services.save_config(msgspec.structs.replace(services.config, folders=kept))
+    await services.change_config(without)
     return Removed(freed_bytes=0, sentence=f"{one_line(str(model.path))} is no longer listed; the file stays.")

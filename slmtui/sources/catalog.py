@@ -14,6 +14,7 @@ from slmtui import __version__
 from slmtui.core.catalog import Architecture, CatalogError, ModelCard, Repository, Sources, Training, Variant
 from slmtui.core.catalog_file import extended, parse_catalog
 from slmtui.sources.atomic import write_atomically
+from slmtui.sources.locks import changing
 from slmtui.sources.resources import catalog_file
 from slmtui.sources.textfile import TextFileError, decoded, read_bytes
 
@@ -81,18 +82,22 @@ def add_own(cards: tuple[ModelCard, ...], path: Path, entry: Mapping[str, Any]) 
     Raises:
         CatalogError: the file can't be read or written, or would be wrong with the entry.
     """
+    try:
+        with changing(path):
+            return _added(cards, path, entry)
+    except ValueError as error:
+        raise CatalogError(f"{path} can't be added to: {error}") from error
+    except OSError as error:
+        raise CatalogError(f"can't write {path}: {error.strerror or 'another process holds it'}") from error
+
+
+def _added(cards: tuple[ModelCard, ...], path: Path, entry: Mapping[str, Any]) -> tuple[ModelCard, ...]:
     import tomli_w
 
     text = path.read_text("utf-8") if path.exists() else ""
     text += ("\n" if text else "") + tomli_w.dumps({"model": [entry]})
-    try:
-        found = extended(cards, tomllib.loads(text), str(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-    except ValueError as error:
-        raise CatalogError(f"{path} can't be added to: {error}") from error
-    except OSError as error:
-        raise CatalogError(f"can't write {path}: {error.strerror}") from error
+    found = extended(cards, tomllib.loads(text), str(path))
+    write_atomically(path, text)
     return found
 
 

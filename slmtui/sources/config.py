@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import msgspec
 
 from slmtui.core.sampling import Sampling, SamplingError, checked
 from slmtui.sources.atomic import write_atomically
+from slmtui.sources.locks import changing
 
 _HEAD = """\
 # Settings of slmtui. What is not here has its default.
@@ -71,10 +73,30 @@ def save_config(config: Config, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, _HEAD + tomli_w.dumps(document))
     except OSError as error:
-        raise ConfigError(
-            f"can't write {path}: {error.strerror}; the settings hold for this run only. "
-            "Make the folder writable, or set SLMTUI_HOME to another one"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def change_config(path: Path, change: Callable[[Config], Config]) -> Config:
+    """Change the settings in the file at `path`, and return them; what another process changed meanwhile stays.
+
+    Raises:
+        ConfigError: the file can't be read, so that it is left as it is, or can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with changing(path):
+            config = change(load_config(path))
+            save_config(config, path)
+    except OSError as error:  # of the lock
+        raise _unwritable(path, error) from error
+    return config
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"can't write {path}: {error.strerror or 'another process holds it'}; the settings hold for this run only. "
+        "Make the folder writable, or set SLMTUI_HOME to another one"
+    )
 
 
 def _parse(document: dict[str, Any], path: Path) -> Config:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slmtui.core.hub_files import HubFile
 from slmtui.sources.hub_folder import RepositoryFolder
-from slmtui.sources.hub_lock import locked
+from slmtui.sources.locks import locked
 
 
 def remove(folder: RepositoryFolder, names: Iterable[Path], keys: Iterable[str] = ()) -> int:

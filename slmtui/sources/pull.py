@@ -11,7 +11,7 @@ from slmtui.sources.fetch import StoppedError
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import RepositoryFolder
-from slmtui.sources.hub_lock import locked
+from slmtui.sources.locks import locked
 from slmtui.sources.partial import Partial, read_note
 
 _POLL_S = 0.2

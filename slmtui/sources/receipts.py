@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from slmtui.core.hub_files import HubFile
 from slmtui.sources.atomic import write_atomically
+from slmtui.sources.locks import changing
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -32,17 +33,16 @@ def read_receipts(ledger: Path) -> tuple[Receipt, ...]:
 
 def add_receipts(ledger: Path, repository: str, files: Iterable[HubFile]) -> None:
     """Note files; a ledger that can't be written means that slmtui asks before it deletes them."""
-    new = [Receipt(repository, file.path, file.key) for file in files]
-    _write(ledger, [*(known for known in read_receipts(ledger) if known not in new), *new])
+    new = tuple(Receipt(repository, file.path, file.key) for file in files)
+    _change(ledger, lambda known: [*(one for one in known if one not in new), *new])
 
 
 def drop_receipts(ledger: Path, receipts: Iterable[Receipt]) -> None:
     """Forget files that were deleted."""
     gone = set(receipts)
-    _write(ledger, [known for known in read_receipts(ledger) if known not in gone])
+    _change(ledger, lambda known: [one for one in known if one not in gone])
 
 
-def _write(ledger: Path, receipts: list[Receipt]) -> None:
-    with contextlib.suppress(OSError):
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(ledger, msgspec.json.encode(receipts))
+def _change(ledger: Path, change: Callable[[tuple[Receipt, ...]], list[Receipt]]) -> None:
+    with contextlib.suppress(OSError), changing(ledger):
+        write_atomically(ledger, msgspec.json.encode(change(read_receipts(ledger))))

@@ -233,7 +233,7 @@ class SlmtuiApp(App[int], inherit_bindings=False):
     async def keep_theme(self, name: str) -> None:
         """Remember the theme for the next run."""
         try:
-            await self.services.save_config(msgspec.structs.replace(self.services.config, theme=name))
+            await self.services.change_config(lambda config: msgspec.structs.replace(config, theme=name))
         except ConfigError as error:
             self.post_message(Problem(str(error)))
 

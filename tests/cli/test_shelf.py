@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slmtui.sources.resources import pocket_folder
-from tests.cli.program import run
+from tests.cli.program import STORY, run, start
 from tests.hub import LoopbackHub, connect
 from tests.sources.downloads import NAME, serve, weights
 
@@ -54,3 +54,13 @@ def test_what_is_nothing_is_said(hub: LoopbackHub) -> None:
     assert done.returncode == 1
     assert "has no model nobody/here" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_files_that_are_added_at_the_same_time_are_all_listed(tmp_path: Path) -> None:
+    own = [tmp_path / f"own-{number}.gguf" for number in range(4)]
+    for path in own:
+        shutil.copy(STORY, path)
+    processes = [start("add", path) for path in own]
+    assert [process.communicate(timeout=60)[1] for process in processes] == [b""] * 4
+    listed = {model["path"] for model in json.loads(run("models", "--json").stdout)}
+    assert listed >= set(map(str, own))

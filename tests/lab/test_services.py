@@ -14,6 +14,7 @@ from slmtui.core.events import Failed, FailureKind, Inspected, StopReason, Timin
 from slmtui.core.machine import EngineState
 from slmtui.core.sampling import Sampling
 from slmtui.engine import trial
+from slmtui.lab import shelf
 from slmtui.lab.export import ExportError
 from slmtui.lab.services import Services, prompt_sha256
 from slmtui.lab.talk import Seat
@@ -136,16 +137,16 @@ async def test_bundled_models_and_added_files(shared: Services, tmp_path: Path) 
         shared.find("no-such-model")
     own = tmp_path / "own.gguf"
     own.write_bytes(STORY.read_bytes())
-    added = await shared.add_file(own)
+    (added,) = (await shelf.add(shared, str(own))).models
     assert added.path == own
     assert own in [one.path for one in shared.models()]
-    await shared.add_file(own)
+    await shelf.add(shared, str(own))
     assert len(shared.config.folders) == 1
     again = Services.open(strict=True)
     assert own in [one.path for one in again.models()], "it is remembered"
     await again.close()
-    with pytest.raises(UnknownModelError):
-        await shared.add_file(tmp_path / "missing.gguf")
+    with pytest.raises(shelf.ShelfError):
+        await shelf.add(shared, str(tmp_path / "missing.gguf"))
 
 
 async def test_inspecting_reads_facts_and_ends_its_worker(shared: Services) -> None:

@@ -146,7 +146,7 @@ async def test_settings_of_a_load(shared: Services) -> None:
     machine = await shared.machine()
     plain = await shared.load_request(model(F16), LoadOptions())
     assert (plain.threads, plain.context, plain.type_k, plain.inspect_only) == (machine.cpu.threads, None, "f16", False)
-    await shared.save_config(msgspec.structs.replace(shared.config, threads=3, context=1024))
+    await shared.change_config(lambda config: msgspec.structs.replace(config, threads=3, context=1024))
     configured = await shared.load_request(model(F16), LoadOptions())
     assert (configured.threads, configured.context) == (3, 1024)
     wished = LoadOptions(

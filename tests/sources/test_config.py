@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from slmtui.core.sampling import Sampling
-from slmtui.sources.config import Config, ConfigError, load_config, save_config
+from slmtui.sources.config import Config, ConfigError, change_config, load_config, save_config
 
 EVERYTHING = Config(
     theme="größe",
@@ -82,3 +83,15 @@ def test_a_file_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("a file in the way")
     with pytest.raises(ConfigError, match=r"can't write .*config\.toml: .*hold for this run only.*SLMTUI_HOME"):
         save_config(EVERYTHING, tmp_path / "config" / "config.toml")
+
+
+def test_a_change_keeps_what_others_changed_and_a_file_that_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "config" / "config.toml"
+    assert change_config(path, lambda config: msgspec.structs.replace(config, theme="one")).theme == "one"
+    save_config(Config(theme="one", threads=3), path)
+    assert change_config(path, lambda config: msgspec.structs.replace(config, theme="two")).threads == 3
+    assert load_config(path) == Config(theme="two", threads=3)
+    path.write_text("threads = 'many'")
+    with pytest.raises(ConfigError, match="threads"):
+        change_config(path, lambda config: msgspec.structs.replace(config, theme="three"))
+    assert path.read_text() == "threads = 'many'"

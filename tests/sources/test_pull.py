@@ -11,7 +11,7 @@ from huggingface_hub import hf_hub_download, scan_cache_dir
 from slmtui.core.hub_files import HubDataError
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_folder import RepositoryFolder, cache_folder
-from slmtui.sources.hub_lock import locked
+from slmtui.sources.locks import locked
 from slmtui.sources.pull import Pull
 from tests.hub import LoopbackHub, connect
 from tests.hub.faults import Fault

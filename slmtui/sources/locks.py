@@ -1,10 +1,13 @@
-"""The locks of Hugging Face's cache, so that no two programs write one file."""
+"""Locks between processes, so that no two of them write one file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PATIENCE_S = 10.0
+"""How long a small file may be in another process's hands."""
 
 
 @contextmanager
@@ -28,3 +31,14 @@ def locked(path: Path, timeout_s: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Be the only process of the program that changes the file at `path`; what others wrote before is to be read here.
+
+    Raises:
+        OSError: its folder can't be written, or another process does not let go of it.
+    """
+    with locked(path.with_name(f".{path.name}.lock"), _PATIENCE_S):
+        yield
