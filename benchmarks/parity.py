@@ -3,12 +3,13 @@
 python benchmarks/parity.py [--rounds N] [--part shapes|chat] [--build-dir DIR] [MODEL.gguf ...]
 
 Shapes: pp512 and tg128 at depths 0 and 512, on the Pocket models and on a model of 124 million random weights that is
-made here. llama-bench is built from the sources inside llama-cpp-python's source distribution, of the installed version
-and with the flags of the Makefile. Every round starts new processes of all three sides, whose turns rotate shape by
-shape, with the same threads, batches, KV types, flash attention and context; each warms up and reads its own clock. A
-round's value is the median of its repetitions. Prints medians over the rounds, the median of the rounds' ratios
-slmtui / llama-bench with its 95 % interval, and whether the medians differ by at most 5 % (Pocket) or 2 % (from 50
-million parameters on). The streaming API, which samples and writes text too, stands beside them.
+made here. llama-bench is built from the sources inside llama-cpp-python's source distribution, of the installed
+version and with the flags of the Makefile. Each side measures each shape in a process of its own, alone on the
+machine, as llama-bench does; turns rotate shape by shape. Threads, batches, KV types, flash attention and context are
+the same; each warms up and reads its own clock. A round's value is the median of its repetitions. Prints medians over
+the rounds, the median of the rounds' ratios slmtui / llama-bench with its 95 % interval, and whether the medians
+differ by at most 5 % (Pocket) or 2 % (from 50 million parameters on). The streaming API, which samples and writes
+text too, stands beside them.
 
 Chat: slmtui and the streaming API get the same greedy request in turn: a fresh prompt of about 300 tokens and an answer
 of a fixed length (end-of-generation tokens are ignored). Prefill is prompt tokens by the time of their evaluation alone
@@ -41,8 +42,9 @@ import psutil
 from peers.llama_bench import Build, LlamaBench
 from peers.random_model import random_models
 from peers.shapes import Paired, Settings, Shape
-from peers.sides import PAUSE_S, Answer, Side, Streaming, Worker
+from peers.sides import PAUSE_S, Answer, Streaming, Worker
 
+SIDES = ("slmtui", "bench", "streaming")
 POCKET = Path(__file__).resolve().parents[1] / "slmtui" / "pocket"
 SHAPES = (Shape(512, 0, 0), Shape(0, 128, 0), Shape(512, 0, 512), Shape(0, 128, 512))
 LARGE = 50_000_000
@@ -142,37 +144,50 @@ async def measure_shapes(
     parameters, repetitions = 0, dict.fromkeys(SHAPES, REPETITIONS[0])
     rounds: dict[Shape, list[Round]] = {shape: [] for shape in SHAPES}
     for number in range(count + 1):
-        async with processes(model, settings, max(shape.context for shape in SHAPES) + 1) as (worker, streaming):
-            sides: list[tuple[str, Side]] = [("slmtui", worker), ("bench", bench), ("streaming", streaming)]
-            for turn, shape in enumerate(SHAPES):
-                first = (number + turn) % len(sides)
-                found = {}
-                for name, side in sides[first:] + sides[:first]:
-                    await asyncio.sleep(PAUSE_S)
-                    times = REPETITIONS[0] if name == "streaming" else repetitions[shape]
-                    found[name] = statistics.median(await side.speeds(shape, times))
-                if number:
-                    rounds[shape].append(found)
+        for turn, shape in enumerate(SHAPES):
+            first = (number + turn) % len(SIDES)
+            found = {}
+            for name in SIDES[first:] + SIDES[:first]:
+                await asyncio.sleep(PAUSE_S)
+                if name == "bench":
+                    speeds = await bench.speeds(shape, repetitions[shape])
+                elif name == "slmtui":
+                    async with fresh_worker(model, settings, shape.context) as worker:
+                        speeds = await worker.speeds(shape, repetitions[shape])
+                        parameters = worker.parameters
                 else:
-                    once_s = (shape.prompt + shape.generated) / found["bench"]
-                    repetitions[shape] = min(max(REPETITIONS[0], round(SAMPLE_S / once_s)), REPETITIONS[1])
-            parameters = worker.parameters
+                    async with fresh_streaming(model, settings, shape.context + 1) as streaming:
+                        speeds = await streaming.speeds(shape, REPETITIONS[0])
+                found[name] = statistics.median(speeds)
+            if number:
+                rounds[shape].append(found)
+            else:
+                once_s = (shape.prompt + shape.generated) / found["bench"]
+                repetitions[shape] = min(max(REPETITIONS[0], round(SAMPLE_S / once_s)), REPETITIONS[1])
     return parameters, rounds
 
 
 @asynccontextmanager
-async def processes(model: Path, settings: Settings, context: int) -> AsyncGenerator[tuple[Worker, Streaming]]:
-    """The worker and the streaming API with the model loaded, until the block ends."""
+async def fresh_worker(model: Path, settings: Settings, context: int) -> AsyncGenerator[Worker]:
+    """A worker with the model loaded, until the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         worker = await Worker.start(Path(folder) / "worker.log", model, settings)
-        streaming = await Streaming.start(model, settings, context)
         try:
             await worker.load(context)
-            await streaming.answer("the", SHORT_ANSWER)  # returns when the model is loaded
-            yield worker, streaming
+            yield worker
         finally:
-            await streaming.close()
             await worker.close()
+
+
+@asynccontextmanager
+async def fresh_streaming(model: Path, settings: Settings, context: int) -> AsyncGenerator[Streaming]:
+    """The streaming API with the model loaded, until the block ends."""
+    streaming = await Streaming.start(model, settings, context)
+    try:
+        await streaming.answer("the", min(SHORT_ANSWER, context - 8))  # returns when the model is loaded
+        yield streaming
+    finally:
+        await streaming.close()
 
 
 # -- chat
@@ -184,7 +199,10 @@ async def compare_chats(models: Sequence[Path], options: argparse.Namespace) -> 
     os.environ.setdefault("OMP_PROC_BIND", "true")
     print(f"\n{'model':<24} {'phase':<13} {'slmtui':>9} {'streaming':>9}  ratio   tokens per second, medians")
     for model in models:
-        async with processes(model, settings, CHAT_CONTEXT) as (worker, streaming):
+        async with (
+            fresh_worker(model, settings, CHAT_CONTEXT) as worker,
+            fresh_streaming(model, settings, CHAT_CONTEXT) as streaming,
+        ):
             short, long = await chat_rounds(worker, streaming, options)
         for index, phase in enumerate(Answer._fields):
             rounds = short if phase in ("prefill", "first_token") else long
