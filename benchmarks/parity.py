@@ -55,6 +55,8 @@ SAMPLE_S = 0.5
 """How long one side's repetitions of a shape should take in a round."""
 REPETITIONS = (3, 25)
 """Least and most of them."""
+STREAMING_CONTEXT = 1025
+"""For the shapes: the API reads a token before it answers."""
 CHAT_CONTEXT = 2048
 PROMPT_WORDS = 200
 SHORT_ANSWER = 16
@@ -156,7 +158,7 @@ async def measure_shapes(
                         speeds = await worker.speeds(shape, repetitions[shape])
                         parameters = worker.parameters
                 else:
-                    async with fresh_streaming(model, settings, shape.context + 1) as streaming:
+                    async with fresh_streaming(model, settings, STREAMING_CONTEXT) as streaming:
                         speeds = await streaming.speeds(shape, REPETITIONS[0])
                 found[name] = statistics.median(speeds)
             if number:
@@ -184,7 +186,7 @@ async def fresh_streaming(model: Path, settings: Settings, context: int) -> Asyn
     """The streaming API with the model loaded, until the block ends."""
     streaming = await Streaming.start(model, settings, context)
     try:
-        await streaming.answer("the", min(SHORT_ANSWER, context - 8))  # returns when the model is loaded
+        await streaming.answer("the", SHORT_ANSWER)  # returns when the model is loaded
         yield streaming
     finally:
         await streaming.close()
