@@ -6,7 +6,7 @@ Each runs a real worker, and says in a word what it found or raises AssertionErr
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,10 @@ class Place(msgspec.Struct, frozen=True):
     """The first one is used for everything."""
     broken: dict[str, Path]
 
-    def load(self, file: Path | None = None, **changes: object) -> Load:
-        """The request that loads a file."""
+    def load(self, **changes: object) -> Load:
+        """The request that loads the first model, or with a `path` another one."""
         layers = 0 if self.device == "cpu" else -1
-        request = Load(
-            path=str(file or self.files[0]), engine=self.engine, device=self.device, gpu_layers=layers, sequences=8
-        )
+        request = Load(path=str(self.files[0]), engine=self.engine, device=self.device, gpu_layers=layers, sequences=8)
         return msgspec.structs.replace(request, **changes)
 
 
@@ -62,7 +60,7 @@ async def run(client: WorkerClient, request: Request) -> list[AnyEvent]:
 
 
 @asynccontextmanager
-async def loaded(place: Place, folder: Path, **changes: object):  # noqa: ANN201
+async def loaded(place: Place, folder: Path, **changes: object) -> AsyncIterator[WorkerClient]:
     """A worker with the first model."""
     client = await WorkerClient.start(folder / "log")
     try:
@@ -74,11 +72,11 @@ async def loaded(place: Place, folder: Path, **changes: object):  # noqa: ANN201
         await client.close()
 
 
-def ask(*contents: str, tokens: int = 32, **sampling: object) -> Generate:
-    """A conversation, greedily."""
+def ask(*contents: str, tokens: int = 32, **drawn: object) -> Generate:
+    """A conversation, greedily unless `drawn` (fields of `Sampling`) says how."""
     messages = tuple(Message("assistant" if turn % 2 else "user", text) for turn, text in enumerate(contents))
-    drawn = {"temperature": 0.0, **sampling}
-    return Generate(messages=messages, sampling=Sampling(max_tokens=tokens, **drawn))
+    sampling = msgspec.structs.replace(Sampling(temperature=0, max_tokens=tokens), **drawn)
+    return Generate(messages=messages, sampling=sampling)
 
 
 def text_of(events: Sequence[AnyEvent]) -> str:
@@ -94,6 +92,7 @@ def of(events: Sequence[AnyEvent], kind: type) -> list[Any]:
 def reason(events: Sequence[AnyEvent]) -> StopReason | FailureKind:
     """How a request ended."""
     ending = events[-1]
+    assert isinstance(ending, Done | Failed), ending
     return ending.reason if isinstance(ending, Done) else ending.kind
 
 
@@ -106,7 +105,7 @@ async def load(place: Place, folder: Path) -> str:
     forms = []
     try:
         for file in place.files:
-            ending = (await run(client, place.load(file)))[-1]
+            ending = (await run(client, place.load(path=str(file))))[-1]
             assert isinstance(ending, Loaded), ending
             assert text_of(await run(client, ask(ASKED, tokens=2)))
             forms.append(str(ending.facts.quantization))
@@ -144,12 +143,12 @@ async def generate(place: Place, folder: Path) -> str:
         assert (reason(cut), text_of(cut)) == (StopReason.STOP_STRING, text_of(whole).partition(stop)[0])
         limited = await run(client, ask(ASKED, tokens=5))
         assert reason(limited) is StopReason.LIMIT
-        timing = limited[-1].timing
+        (timing,) = [event.timing for event in of(limited, Done)]
         assert (timing.generated_tokens, timing.decode_steps) == (5, 4)
-        drawn = [text_of(await run(client, ask("Hello", temperature=1.5, seed=seed))) for seed in (1, 1, 2)]
+        drawn = [text_of(await run(client, ask("Tell me a story.", temperature=1.5, seed=seed))) for seed in (1, 1, 2)]
         assert drawn[0] == drawn[1] != drawn[2]
-    async with loaded(place, folder, context=24) as client:
-        full = msgspec.structs.replace(ask("Hi", tokens=100), ignore_end=True)
+    async with loaded(place, folder, context=256) as client:
+        full = msgspec.structs.replace(ask("Hi", tokens=400), ignore_end=True)
         assert reason(await run(client, full)) is StopReason.CONTEXT_FULL
         assert reason(await run(client, ask(LONG))) is FailureKind.CONTEXT_FULL
     return "✓"
@@ -167,32 +166,38 @@ async def reuse(place: Place, folder: Path) -> str:
     return "✓"
 
 
-CANCELLED: dict[str, tuple[Request, Callable[[AnyEvent], bool]]] = {
-    "prefill": (ask(LONG), lambda event: isinstance(event, Prefilled)),
-    "decode": (
-        msgspec.structs.replace(ask(ASKED, tokens=400), ignore_end=True),
-        lambda event: isinstance(event, Tokens) and len(event.at_s) > 0,
-    ),
-    "measure": (Measure(prompt_tokens=16, generated_tokens=64, repetitions=500), lambda e: isinstance(e, Repeated)),
-    "score": (
-        Score(questions=(Question(prompt=ASKED, options=(" a", " b")),) * 500), lambda event: isinstance(event, Scored)
-    ),
-}  # fmt: skip
+PHASES: dict[str, tuple[Request, type[AnyEvent]]] = {
+    "prefill": (ask(LONG), Prefilled),
+    "decode": (msgspec.structs.replace(ask(ASKED, tokens=400), ignore_end=True), Tokens),
+    "measure": (Measure(prompt_tokens=16, generated_tokens=64, repetitions=500), Repeated),
+    "score": (Score(questions=(Question(prompt=ASKED, options=(" a", " b")),) * 500), Scored),
+}
+"""A request to be ended in each phase, and the event that says that it is in it."""
+
+
+async def ended(client: WorkerClient, phase: str, *, killed: bool) -> AnyEvent:
+    """The last event of a request that is cancelled, or its worker killed, in a phase."""
+    request, reached = PHASES[phase]
+    begun = False
+    async with aclosing(client.request(request)) as stream:
+        async for event in stream:
+            if begun or not isinstance(event, reached):
+                continue
+            begun = True
+            if killed:
+                client.kill()
+            else:
+                await client.cancel()
+    return event
 
 
 async def cancel(place: Place, folder: Path) -> str:
     """Each phase can be stopped, and the worker is as good as new."""
     async with loaded(place, folder, micro_batch=16, batch=64) as client:
         expected = text_of(await run(client, ask(ASKED)))
-        for phase, (request, reached) in CANCELLED.items():
-            events, sent = [], False
-            async with aclosing(client.request(request)) as stream:
-                async for event in stream:
-                    events.append(event)
-                    if not sent and reached(event):
-                        sent = True
-                        await client.cancel()
-            assert cancelled(events[-1]), f"{phase}: {events[-1]}"
+        for phase in PHASES:
+            ending = await ended(client, phase, killed=False)
+            assert cancelled(ending), f"{phase}: {ending}"
             assert text_of(await run(client, ask(ASKED))) == expected, phase
     return "✓"
 
@@ -244,7 +249,7 @@ async def refusals(place: Place, folder: Path) -> str:
     client = await WorkerClient.start(folder / "log")
     try:
         for fault, path in place.broken.items():
-            ending = (await run(client, place.load(path)))[-1]
+            ending = (await run(client, place.load(path=str(path))))[-1]
             assert isinstance(ending, Failed), f"{fault}: {ending}"
             wanted = FailureKind.UNSUPPORTED_ARCHITECTURE if fault == "unknown" else FailureKind.BAD_FILE
             assert ending.kind is wanted, f"{fault}: {ending}"
@@ -256,17 +261,12 @@ async def refusals(place: Place, folder: Path) -> str:
 
 
 async def killed(place: Place, folder: Path) -> str:
-    """A worker that is killed while it answers is reported with its signal."""
-    async with loaded(place, folder) as client:
-        request = msgspec.structs.replace(ask(ASKED, tokens=400), ignore_end=True)
-        events = []
-        async with aclosing(client.request(request)) as stream:
-            async for event in stream:
-                events.append(event)
-                if isinstance(event, Tokens):
-                    client.kill()
-        assert isinstance(events[-1], Failed), events[-1]
-        assert (events[-1].kind, events[-1].signal) == (FailureKind.CRASHED, 9)
+    """A worker that is killed in any phase is reported with its signal."""
+    for phase in PHASES:
+        async with loaded(place, folder, micro_batch=16, batch=64) as client:
+            ending = await ended(client, phase, killed=True)
+            assert isinstance(ending, Failed), f"{phase}: {ending}"
+            assert (ending.kind, ending.signal) == (FailureKind.CRASHED, 9), f"{phase}: {ending}"
     return "✓"
 
 

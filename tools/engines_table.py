@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,8 +28,8 @@ from slmtui.sources.resources import pocket_folder
 TO_MLX = Path(__file__).parent / "pocket" / "to_mlx.py"
 BEGIN, END = "<!-- table -->\n", "<!-- /table -->"
 NOT_RUN = {
-    ("llama.cpp", "gpu"): "not run yet: needs a GPU and a llama.cpp built for it",
-    ("MLX", "gpu"): "not run yet: needs macOS 14 or newer on Apple silicon",
+    ("llama.cpp", "gpu"): "not run yet: needs a GPU; what its own tests showed stands in [cuda.md](cuda.md)",
+    ("MLX", "gpu"): "not run yet: needs Apple silicon with macOS 14 or newer",
 }
 
 
@@ -80,7 +81,8 @@ async def cell(place: Place, check: Callable[[Place, Path], Awaitable[str]], fol
     try:
         said = await check(place, folder)
     except AssertionError as error:
-        why = " ".join(str(error).split())[:300].replace("|", "/")
+        said = str(error) or str(traceback.extract_tb(error.__traceback__)[-1].line)
+        why = " ".join(said.split())[:300].replace("|", "/")
         notes.append(f"{place.engine} on {place.device}, {check.__name__}: {why}")
         said = f"✗ ({len(notes)})"
     print(f"{place.engine} {place.device} {check.__name__}: {said}", file=sys.stderr)
@@ -107,7 +109,7 @@ def table(old: str, new: dict[tuple[str, str], str], notes: Sequence[str]) -> st
         for line in old.splitlines()
         if len(cells := [cell.strip() for cell in line.split("|")]) > 3 and cells[1] in {"llama.cpp", "MLX"}
     }
-    empty = [""] * len(CHECKS)
+    empty = ["—"] * len(CHECKS)
     unknown = {key: row(*key, [*empty, why]) for key, why in NOT_RUN.items()}
     heads = ["engine", "device", *(check.__name__ for check in CHECKS), "run on"]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
