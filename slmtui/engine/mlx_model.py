@@ -17,7 +17,7 @@ from slmtui.engine.backends import EngineError
 from slmtui.engine.mlx_checks import load_failure
 from slmtui.engine.mlx_device import build_line, engine_name, use_device, wire_memory, working_set_bytes
 from slmtui.engine.mlx_files import ModelFolder
-from slmtui.engine.mlx_sizes import cells, read_bytes, weights_bytes
+from slmtui.engine.mlx_sizes import cells, is_quantized, read_bytes, weights_bytes
 from slmtui.engine.mlx_text import Template
 from slmtui.engine.protocol import Load
 
@@ -57,6 +57,8 @@ class OpenModel:
         try:
             with chdir(folder.path):  # mlx-lm takes its path for a pattern, and MLX for UTF-8
                 self.model, _ = load_model(Path(), lazy=True)
+            if self.device == "cpu" and is_quantized(self.model):
+                self.model.set_dtype(mx.float32)  # MLX adds up in bf16 there: 2 % off, and a seventh of the speed
             caches = make_prompt_cache(self.model)
             logits = self.model(mx.array([[0]]), cache=caches)  # shapes alone: nothing is evaluated
             self.words = int(logits.shape[-1])

@@ -59,6 +59,11 @@ def read_bytes(model: Any, words: int, used_experts: int | None) -> int:
     return read
 
 
+def is_quantized(model: Any) -> bool:
+    """Whether some of its weights share scales."""
+    return any(name.endswith("scales") for name, _ in tree_flatten(model.parameters()))
+
+
 def weights_bytes(module: Any) -> int:
     """Bytes of all parameters of a module and those in it."""
     return sum(int(array.nbytes) for _, array in tree_flatten(module.parameters()))
