@@ -6,7 +6,7 @@ Needs MLX; without a folder Pocket 5M is converted to bf16 and 4-bit. Every roun
 turns. mlx-lm evaluates a prompt of random tokens and goes on from it greedily, slmtui's benchmark with drawn tokens; a
 process's value is the median of its repetitions. "first token" is prompt tokens by the time to the first token,
 sampling included; "decode" is the steps after it by their time, on a clock beside each generator. mlx-lm's own figures
-count one step too many and are not used.
+count one step too many and are not used. On a processor slmtui computes quantized models in 32 bits and mlx-lm in bf16.
 """
 
 from __future__ import annotations
