@@ -19,6 +19,8 @@ from slmtui.lab.loaded import LoadedModel, LoadOptions
 from slmtui.lab.services import Services
 from slmtui.lab.talk import Order, Seat, ask_all
 
+_LARGEST_BYTES = 32 << 20
+"""Of standard input: twice what the largest context holds of English."""
 _FLAGS = {"max_tokens": "--limit", "temperature": "--temp"}
 """How a person says what is called otherwise inside."""
 
@@ -30,7 +32,7 @@ def chat(options: argparse.Namespace) -> int:
         if sys.stdin.isatty():
             say("slmtui chat: give a prompt with -p, or on standard input")
             return USAGE
-        prompt = sys.stdin.buffer.read().decode(sys.stdin.encoding, "replace").removesuffix("\n")
+        prompt = sys.stdin.buffer.read(_LARGEST_BYTES).decode(sys.stdin.encoding, "replace").removesuffix("\n")
     problem = _problem(options, prompt)
     if problem:
         say(f"slmtui chat: {problem}")
@@ -45,6 +47,8 @@ def chat(options: argparse.Namespace) -> int:
 def _problem(options: argparse.Namespace, prompt: str) -> str | None:
     if not prompt:
         return "the prompt is empty; write something"
+    if len(prompt) >= _LARGEST_BYTES:
+        return f"the prompt on standard input has more than {_LARGEST_BYTES >> 20} MiB; no context holds so much"
     for name, among in (("threads", ranges.THREADS), ("context", ranges.CONTEXT), ("n_gpu_layers", ranges.LAYERS)):
         value = getattr(options, name)
         if value is not None and (wrong := among.problem(f"--{name.replace('_', '-')}", [value])) is not None:
@@ -68,6 +72,8 @@ class _Conversation:
         """Load, ask, print; returns the exit code."""
         sampling = self._sampling()
         models = [self._services.find(spec) for spec in self._options.models]
+        if self._options.n_gpu_layers and not any(each.offloads for each in (await self._services.machine()).engines):
+            raise CommandError("no engine can use a GPU here (`slmtui hardware` says why); leave out --n-gpu-layers")
         options = LoadOptions(
             context=self._options.context,
             threads=self._options.threads,

@@ -78,7 +78,7 @@ def export(options: argparse.Namespace) -> int:
             return FAILED
         if options.json:
             return print_json({"path": str(path), "format": options.format})
-        show(str(path))
+        (show if path.is_file() else say)(str(path))  # not among the rows that go to /dev/stdout
         return DONE
 
     return with_services(run)

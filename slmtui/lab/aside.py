@@ -1,4 +1,4 @@
-"""Questions to other machines: asked in a thread that nobody has to wait for."""
+"""Questions that may take long, to other machines and to large files: asked in a thread that nobody has to wait for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def aside(question: Callable[[], _T]) -> _T:
     """The answer, from a thread of its own.
 
     asyncio's threads are waited for when a loop ends, so that ctrl+c, or leaving the app, would wait for a host that
-    does not answer. This one is left alone then, so a question must change nothing.
+    does not answer, or until 20 GB are read. This one is left alone then, so a question must change nothing but caches.
 
     Raises:
         Exception: whatever the question raises.

@@ -16,11 +16,13 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from slmtui.core.hub_files import HubDataError, HubFile
 from slmtui.core.rate import Rate
+from slmtui.lab.aside import aside
 from slmtui.lab.download_events import (
     Cancelled,
     DownloadFailed,
@@ -103,7 +105,10 @@ class Transfer:
                 yield await asyncio.to_thread(self._progress, pull, before)
                 await asyncio.wait({running}, timeout=_TELL_EVERY_S)
             path = await running
-            await asyncio.to_thread(self._accept, file, path, was_here)
+            if was_here:
+                await aside(partial(self._verify, file, path))
+            else:
+                await asyncio.to_thread(self._note, file, path)
             yield await asyncio.to_thread(self._progress, pull, before)
         finally:
             pull.stop()
@@ -129,19 +134,20 @@ class Transfer:
         if self._pull is not None:
             self._pull.stop()
 
-    def _accept(self, file: HubFile, path: Path, was_here: bool) -> None:
-        """Remember the hash that was verified on the way; verify a file that another program brought.
+    def _note(self, file: HubFile, path: Path) -> None:
+        """Remember that it came, and the hash that was verified on the way."""
+        self._brought.append(file)
+        add_receipts(self._services.paths.downloads, self.planned.listing.repository, [file])
+        if file.sha256 is not None:
+            learn_sha256(path, self._services.paths.hashes, file.sha256)
+
+    def _verify(self, file: HubFile, path: Path) -> None:
+        """Look at a file that was here, whichever program brought it.
 
         Raises:
             HubError: it is not the file that the hub lists.
         """
-        hashes = self._services.paths.hashes
-        if not was_here:
-            self._brought.append(file)
-            add_receipts(self._services.paths.downloads, self.planned.listing.repository, [file])
-            if file.sha256 is not None:
-                learn_sha256(path, hashes, file.sha256)
-        elif file.sha256 is not None and file_sha256(path, hashes) != file.sha256:
+        if file.sha256 is not None and file_sha256(path, self._services.paths.hashes) != file.sha256:
             raise HubError(
                 "mismatch",
                 f"{file.path} was here already, but is not the file that the hub lists; delete it with "

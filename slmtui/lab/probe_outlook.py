@@ -68,7 +68,7 @@ class ProbeOutlook(msgspec.Struct, frozen=True, kw_only=True):
     def seconds(self) -> float | None:
         """Of the models that can be opened; None when one's is not known."""
         known = [each.seconds for each in self.models if each.failure is None]
-        return None if None in known else sum(filter(None, known))
+        return None if self.hopeless or None in known else sum(filter(None, known))
 
     @property
     def hopeless(self) -> bool:
@@ -80,6 +80,8 @@ class ProbeOutlook(msgspec.Struct, frozen=True, kw_only=True):
         """What the time rests on, or why it is not known."""
         if not self.models:
             return "nothing is left to ask"
+        if self.hopeless:
+            return "not known: no model can be opened"
         unknown = [each.model.name for each in self.models if each.failure is None and each.seconds is None]
         if unknown:
             return f"not known yet: nothing was measured here before with {', '.join(unknown)}"

@@ -25,6 +25,7 @@ from slmtui.core.measurement import Environment, Kind, Measurement, Session
 from slmtui.engine.protocol import Load
 from slmtui.lab import ceiling, loading
 from slmtui.lab import surroundings as around
+from slmtui.lab.aside import aside
 from slmtui.lab.loading import LoadOptions
 from slmtui.lab.surroundings import Circumstances, Surroundings
 from slmtui.sources import catalog, hashes, library
@@ -297,7 +298,7 @@ class Services:
     async def sha256(self, path: Path) -> str | None:
         """Hash of a model file, None when it cannot be read; a file that did not change is read once."""
         try:
-            return await asyncio.to_thread(hashes.model_sha256, path, self.paths.hashes)
+            return await aside(partial(hashes.model_sha256, path, self.paths.hashes))
         except OSError:
             return None
 

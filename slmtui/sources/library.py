@@ -16,6 +16,7 @@ from slmtui.core.hub_files import SHARD
 from slmtui.core.quantization import matching
 from slmtui.core.text import one_line, shorten
 from slmtui.sources.resources import pocket_folder
+from slmtui.sources.textfile import expanded
 
 _DEPTH_LIMIT = 8
 _ENTRY_LIMIT = 50_000
@@ -237,10 +238,11 @@ def holds(question: Callable[[], bool]) -> bool:
 
 def absolute(path: str) -> Path:
     """A path as a person writes it, with `~`, from the root on."""
+    named = expanded(Path(path))
     try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError:
-        return Path(path).absolute()
+        return named.absolute()
+    except OSError:  # the folder that the program was started in is gone
+        return named
 
 
 def looks_like_path(spec: str) -> bool:

@@ -136,3 +136,5 @@ def _expanded(home: str) -> Path:
         return Path(home).expanduser().absolute()
     except RuntimeError as error:
         raise PathError(f"SLMTUI_HOME is {home}, and that user has no home folder here; {_WAY_OUT}") from error
+    except OSError as error:
+        raise PathError(f"SLMTUI_HOME is {home}, below a folder that is gone; {_WAY_OUT}") from error

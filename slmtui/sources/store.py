@@ -143,7 +143,7 @@ class Store:
         Raises:
             StoreError: there is none, or more than one begins so.
         """
-        wanted = id_or_prefix.strip().lower()
+        wanted = one_line(id_or_prefix).lower()  # without halves of characters, which SQLite does not take
         with self._file.reading() as connection:
             if wanted == "latest":
                 query = f"{_SESSIONS} ORDER BY started_at DESC, id DESC LIMIT 1"

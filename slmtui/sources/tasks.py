@@ -61,6 +61,13 @@ def read_task(path: Path) -> Task:
         TaskError: a file can't be read, or a key or line is wrong.
     """
     path = expanded(path)
+    if path.name in ("", ".."):
+        raise TaskError(one_line(str(path)), "it is a folder; name a file")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        why = "its name is not valid UTF-8, so that answers can't be kept with it; rename the file"
+        raise TaskError(ascii(str(path)), why) from None
     source, items_file = one_line(str(path)), _items_file(path)
     head_file = path.with_suffix(".toml")
     head = _read_head(head_file) if head_file.exists() else None

@@ -184,6 +184,23 @@ def test_no_prompt_on_a_terminal_is_usage() -> None:
     assert "-p" in sent
 
 
+def test_a_prompt_without_an_end_is_not_read_for_ever() -> None:
+    done = run("chat", "pocket-2m", stdin=bytes(33 << 20))
+    assert done.returncode == 2
+    assert "more than 32 MiB" in done.stderr
+
+
+def test_names_that_are_no_text_are_not_there(tmp_path: Path) -> None:
+    for arguments in (("export", "\udcff"), ("sessions", "\udcff"), ("tasks", "\udcff"), ("tasks", "check", ".")):
+        assert_fails(run(*arguments))
+    path = tmp_path / "\udcff.jsonl"
+    try:
+        path.write_text('{"input": "a", "target": "b"}\n')
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert_fails(run("probe", "pocket-2m", "--task", path), "not valid UTF-8", "rename the file")
+
+
 def test_an_interrupted_chat(home: Path, tmp_path: Path) -> None:
     process = start("chat", endless_story(tmp_path), "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
     assert process.stdout is not None
