@@ -71,6 +71,7 @@ async def take_all(folder: Path) -> None:
         await take(pilot, folder / "models.png")
         app.marked = tuple(services.find(name) for name in MODELS)
         await ask(pilot)
+        await pilot.press("n")
         await take(pilot, folder / "probe.png")
         await pilot.press("f3")
         await until(pilot, lambda: shown(app).count("ready  loaded") == len(MODELS))
