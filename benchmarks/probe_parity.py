@@ -32,7 +32,7 @@ from peers.hf_model import as_f32, as_hugging_face
 LIMIT = 1e-3
 """Largest difference of two log-probabilities."""
 PACKAGES = ("lm-eval[hf]==0.4.13", "torch==2.13.0", "transformers==5.24.0")
-TASKS = ("sentiment", "topic", "common-sense")
+TASKS = ("pocket-4-categories", "sentiment", "topic", "common-sense")
 HARNESS = Path(__file__).parent / "peers" / "harness.py"
 
 
@@ -54,7 +54,7 @@ def main() -> None:
         ours = as_f32(source, Path(scratch) / f"{options.model}-F32.gguf")
         theirs = as_hugging_face(source, Path(scratch) / "hugging-face")
         print(
-            f"{'task':<14} {'shots':>5} {'questions':>9} {'options':>7} {'largest difference':>18}  right ours/theirs"
+            f"{'task':<21} {'shots':>5} {'questions':>9} {'options':>7} {'largest difference':>18}  right ours/theirs"
         )
         shots = [int(number) for number in options.shots.split(",")]
         cells = asyncio.run(asked(ours, options.tasks or TASKS, shots, options.questions))
@@ -135,7 +135,7 @@ def compared(task: str, shots: int, questions: Sequence[Question], theirs: Seque
     alike = all((mine.right, mine.greedy) == (others.right, others.greedy) for mine, others in pairs)
     right = f"{sum(one.right for one in ours)}/{sum(one.right for one in theirs)}"
     print(
-        f"{task:<14} {shots:>5} {len(ours):>9} {len(differences):>7} {max(differences):>18.2e}  {right} "
+        f"{task:<21} {shots:>5} {len(ours):>9} {len(differences):>7} {max(differences):>18.2e}  {right} "
         f"{'same to the item' if alike else 'NOT THE SAME'}",
         flush=True,
     )

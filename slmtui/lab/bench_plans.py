@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from slmtui import __version__
 from slmtui.core.measurement import Measurement
-from slmtui.core.plan import Cell, Plan, PlanRecord, Unfinished
-from slmtui.lab.plan_files import check_files, differences, engine_version, hashes, leave
+from slmtui.core.plan import Cell, Plan, Unfinished
+from slmtui.lab.plan_files import begin, go_on, leave
 from slmtui.lab.services import Services
-from slmtui.sources.store_plans import StoredPlan
 
 
 @dataclass(eq=False)
@@ -54,21 +52,16 @@ async def hold(services: Services, plan: Plan) -> HeldPlan:
         PlanError: a model's file is gone or another one, or a living process runs the plan.
         StoreError: the store cannot be read or written.
     """
-    stored = await asyncio.to_thread(services.store.plans.claim, plan.id)
+    plans = services.store.plans
+    stored = await asyncio.to_thread(plans.claim, plan.id)
     if stored is None:
-        session = await services.running_session()
-        record = PlanRecord(
-            plan=plan,
-            sha256=await hashes(services, plan.models),
-            slmtui=__version__,
-            engine=await engine_version(services),
-        )
-        await asyncio.to_thread(services.store.plans.begin, record, session.id)
-        return HeldPlan(plan, session.id)
+        return HeldPlan(plan, await begin(services, plans, plan))
     try:
-        return await _continued(services, stored)
+        held = HeldPlan(stored.record.plan, stored.session, list(stored.done), set(stored.settled))
+        await go_on(services, plans, stored, held)
+        return held
     except BaseException:
-        await asyncio.to_thread(services.store.plans.release, plan.id)
+        await asyncio.to_thread(plans.release, plan.id)
         raise
 
 
@@ -101,17 +94,4 @@ async def measured(services: Services, plan_id: str) -> tuple[Measurement, ...]:
     Raises:
         StoreError: the store cannot be read.
     """
-    return await asyncio.to_thread(services.store.plans.measurements, plan_id)
-
-
-async def _continued(services: Services, stored: StoredPlan) -> HeldPlan:
-    plan, store = stored.record.plan, services.store
-    held = HeldPlan(plan, stored.session, list(stored.measurements), set(stored.settled))
-    await check_files(services, {cell.model.id: cell.model for cell in held.todo}.values(), stored.record.sha256)
-    session = await asyncio.to_thread(store.reopen_session, stored.session)
-    if session is None:  # it ended before its first repetition
-        held.session = (await services.running_session()).id
-        await asyncio.to_thread(store.plans.move, plan.id, held.session)
-    elif held.todo:
-        held.notices = tuple(differences(stored.record.slmtui, stored.record.engine, await engine_version(services)))
-    return held
+    return await asyncio.to_thread(services.store.plans.done, plan_id)

@@ -1,21 +1,66 @@
-"""Whether a plan can go on where it was left: the same model files, and what else has changed since."""
+"""Plans of any kind from one run of the program to the next: begun, continued with the same model files, left."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from slmtui import __version__
 from slmtui.core.catalog import LocalModel
-from slmtui.core.plan import PlanError
+from slmtui.core.plan import Cell, Plan, PlanError
+from slmtui.core.probe import ProbeCell, ProbePlan
 from slmtui.lab.services import Services
 from slmtui.sources.store import StoreError
-from slmtui.sources.store_held import HeldPlans
+from slmtui.sources.store_held import HeldPlans, Stored
 
 
-async def leave(services: Services, plans: HeldPlans[Any], plan_id: str, session: str, *, finished: bool) -> None:
+class Held(Protocol):
+    """A plan in this process's hands."""
+
+    session: str
+    """Id of the session that what is measured goes to."""
+    notices: tuple[str, ...]
+    """Sentences about what is not as it was when the plan began."""
+
+    @property
+    def todo(self) -> Sequence[Cell] | Sequence[ProbeCell]:
+        """Cells of which something is missing."""
+        ...
+
+
+async def begin(services: Services, plans: HeldPlans[Any, Any], plan: Plan | ProbePlan) -> str:
+    """Write a new plan into the store, held by this process, and return the id of its session.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    session = await services.running_session()
+    files, engine = await hashes(services, plan.models), await engine_version(services)
+    record = plans.RECORD(plan=plan, sha256=files, slmtui=__version__, engine=engine)
+    await asyncio.to_thread(plans.begin, record, session.id)
+    return session.id
+
+
+async def go_on(services: Services, plans: HeldPlans[Any, Any], stored: Stored[Any, Any], held: Held) -> None:
+    """See whether a plan can go on where it was left, and in which session; note what has changed since.
+
+    Raises:
+        PlanError: a model's file is gone or another one.
+        StoreError: the store cannot be written.
+    """
+    record = stored.record
+    await check_files(services, {cell.model.id: cell.model for cell in held.todo}.values(), record.sha256)
+    if await asyncio.to_thread(services.store.reopen_session, stored.session) is None:
+        # It ended before anything was measured.
+        held.session = (await services.running_session()).id
+        await asyncio.to_thread(plans.move, record.plan.id, held.session)
+    elif held.todo:
+        held.notices = tuple(differences(record.slmtui, record.engine, await engine_version(services)))
+
+
+async def leave(services: Services, plans: HeldPlans[Any, Any], plan_id: str, session: str, *, finished: bool) -> None:
     """Leave a plan to whoever continues it, or note that it is done; its session ends if it is not the running one.
 
     A store that was closed meanwhile is left as it is: the plan is free as soon as this process has ended.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from slmtui import __version__
 from slmtui.core import probe_draw, probe_presets
 from slmtui.core.catalog import LocalModel
 from slmtui.core.plan import PlanError
@@ -19,14 +18,13 @@ from slmtui.core.probe import (
     ProbeBatch,
     ProbeCell,
     ProbePlan,
-    ProbeRecord,
     planned,
     task_sha256,
 )
 from slmtui.core.probe_presets import ProbeGrid
 from slmtui.core.task import Task
 from slmtui.core.text import one_line
-from slmtui.lab.plan_files import check_files, differences, engine_version, hashes, leave
+from slmtui.lab.plan_files import begin, go_on, hashes, leave
 from slmtui.lab.services import Services
 from slmtui.sources import tasks as task_files
 
@@ -132,24 +130,12 @@ async def hold(services: Services, plan: ProbePlan) -> HeldProbe:
     probes = services.store.probes
     stored = await asyncio.to_thread(probes.claim, plan.id)
     if stored is None:
-        session = await services.running_session()
-        held = HeldProbe(plan, await tasks_of(plan), session.id)
-        files, engine = await hashes(services, plan.models), await engine_version(services)
-        record = ProbeRecord(plan=plan, sha256=files, slmtui=__version__, engine=engine)
-        await asyncio.to_thread(probes.begin, record, session.id)
-        return held
+        tasks = await tasks_of(plan)
+        return HeldProbe(plan, tasks, await begin(services, probes, plan))
     try:
         kept = stored.record.plan
-        held = HeldProbe(kept, await tasks_of(kept), stored.session, list(stored.batches), set(stored.settled))
-        models = {cell.model.id: cell.model for cell in held.todo}
-        await check_files(services, models.values(), stored.record.sha256)
-        reopened = await asyncio.to_thread(services.store.reopen_session, stored.session)
-        if reopened is None:  # it ended before its first answer
-            held.session = (await services.running_session()).id
-            await asyncio.to_thread(probes.move, plan.id, held.session)
-        elif held.todo:
-            engine = await engine_version(services)
-            held.notices = tuple(differences(stored.record.slmtui, stored.record.engine, engine))
+        held = HeldProbe(kept, await tasks_of(kept), stored.session, list(stored.done), set(stored.settled))
+        await go_on(services, probes, stored, held)
         return held
     except BaseException:
         await asyncio.to_thread(probes.release, plan.id)
@@ -213,4 +199,4 @@ async def batches(services: Services, plan_id: str) -> tuple[ProbeBatch, ...]:
     Raises:
         StoreError: the store cannot be read.
     """
-    return await asyncio.to_thread(services.store.probes.batches, plan_id)
+    return await asyncio.to_thread(services.store.probes.done, plan_id)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from slmtui.core import documents
+from slmtui.core.measurement import Measurement
 from slmtui.core.plan import PlanError, PlanRecord
-from slmtui.core.probe import ProbeRecord
+from slmtui.core.probe import ProbeBatch, ProbeRecord
 from slmtui.sources.owners import Owner, lives, this_process
 from slmtui.sources.store_file import StoreFile
 
@@ -30,10 +33,23 @@ class HeldPlan(NamedTuple):
 
 
 _Record = TypeVar("_Record", PlanRecord, ProbeRecord)
+_Done = TypeVar("_Done", Measurement, ProbeBatch)
 
 
-class HeldPlans(Generic[_Record]):
-    """The plans of one kind in one store."""
+@dataclass(frozen=True, kw_only=True)
+class Stored(Generic[_Record, _Done]):
+    """A plan as it was left."""
+
+    record: _Record
+    session: str
+    settled: Mapping[str, CellState]
+    """Keys of the cells that were given up."""
+    done: tuple[_Done, ...]
+    """What was measured or asked, in that order."""
+
+
+class HeldPlans(Generic[_Record, _Done]):
+    """The plans of one kind in one store, and what is done of them."""
 
     KIND: PlanKind
     RECORD: type[_Record]
@@ -55,6 +71,33 @@ class HeldPlans(Generic[_Record]):
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (plan.id, self.KIND, session, plan.created_at, documents.encode(record), owner.pid, owner.started_s),
             )
+
+    def claim(self, plan_id: str) -> Stored[_Record, _Done] | None:
+        """Take a plan into this process's hands; None when it was never begun.
+
+        Raises:
+            PlanError: a living process holds it.
+            StoreError: it can't be read or written.
+        """
+        with self._file.writing() as connection:
+            row = self._claim(connection, plan_id)
+            if row is None:
+                return None
+            return Stored(
+                record=self._record(row),
+                session=row.session,
+                settled=settled(connection, plan_id),
+                done=self._done(connection, plan_id),
+            )
+
+    def done(self, plan_id: str) -> tuple[_Done, ...]:
+        """What was measured or asked so far, in that order; nothing for an unknown plan.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        with self._file.reading() as connection:
+            return self._done(connection, plan_id)
 
     def release(self, plan_id: str, ended: Literal["done", "dropped"] | None = None) -> None:
         """Let go of a plan that this process holds, and say whether anything is left to do.
@@ -89,6 +132,9 @@ class HeldPlans(Generic[_Record]):
                 (cell, state, reason, plan_id),
             )
 
+    def _done(self, connection: sqlite3.Connection, plan_id: str) -> tuple[_Done, ...]:
+        raise NotImplementedError
+
     def _claim(self, connection: sqlite3.Connection, plan_id: str) -> HeldPlan | None:
         """Take a plan into this process's hands, in a transaction; None when it was never begun.
 
@@ -121,6 +167,14 @@ class HeldPlans(Generic[_Record]):
             return documents.decode(row.document, self.RECORD)
         except msgspec.DecodeError as error:
             raise self._file.unreadable(error) from error
+
+    def _readable(self, connection: sqlite3.Connection, condition: str) -> Iterator[tuple[HeldPlan, _Record]]:
+        """Plans of this kind, newest first, without those that another version wrote: they must not hide the others."""
+        for row in self._rows(connection, condition):
+            try:
+                yield row, documents.decode(row.document, self.RECORD)
+            except msgspec.DecodeError:
+                continue
 
     def _rows(self, connection: sqlite3.Connection, condition: str, *values: str) -> list[HeldPlan]:
         """Plans of this kind, newest first."""

@@ -15,18 +15,7 @@ from slmtui.sources.store_held import CellState, HeldPlan, HeldPlans, settled
 _BATCHES = "SELECT seq, record FROM probe_batch WHERE"
 
 
-class StoredProbe(msgspec.Struct, frozen=True, kw_only=True):
-    """A plan as it was left."""
-
-    record: ProbeRecord
-    session: str
-    settled: dict[str, CellState] = {}
-    """Keys of the cells that were given up."""
-    batches: tuple[ProbeBatch, ...] = ()
-    """In the order in which they were asked."""
-
-
-class ProbeTable(HeldPlans[ProbeRecord]):
+class ProbeTable(HeldPlans[ProbeRecord, ProbeBatch]):
     """The probes of one store."""
 
     KIND = "probe"
@@ -35,24 +24,6 @@ class ProbeTable(HeldPlans[ProbeRecord]):
     def __init__(self, file: StoreFile, write_session: Callable[[sqlite3.Connection, str], None]) -> None:
         super().__init__(file)
         self._write_session = write_session
-
-    def claim(self, plan_id: str) -> StoredProbe | None:
-        """Take a plan into this process's hands; None when it was never begun.
-
-        Raises:
-            PlanError: a living process holds it.
-            StoreError: it can't be read or written.
-        """
-        with self._file.writing() as connection:
-            row = self._claim(connection, plan_id)
-            if row is None:
-                return None
-            return StoredProbe(
-                record=self._record(row),
-                session=row.session,
-                settled=settled(connection, plan_id),
-                batches=self._read(connection, f"{_BATCHES} plan = ? ORDER BY seq", plan_id),
-            )
 
     def rewrite(self, record: ProbeRecord) -> None:
         """Put another document in the place of a plan's; cells that were given up may go on again.
@@ -93,15 +64,6 @@ class ProbeTable(HeldPlans[ProbeRecord]):
                 ],
             )
 
-    def batches(self, plan_id: str) -> tuple[ProbeBatch, ...]:
-        """What a plan has asked so far, in its order; none for an unknown plan.
-
-        Raises:
-            StoreError: it can't be read.
-        """
-        with self._file.reading() as connection:
-            return self._read(connection, f"{_BATCHES} plan = ? ORDER BY seq", plan_id)
-
     def of_session(self, session_id: str) -> tuple[ProbeBatch, ...]:
         """What a session has asked, in its order.
 
@@ -132,14 +94,14 @@ class ProbeTable(HeldPlans[ProbeRecord]):
         with self._file.reading() as connection:
             counted = connection.execute("SELECT plan, cell, COUNT(*) FROM probe_answer GROUP BY plan, cell")
             counts = {(plan, cell): count for plan, cell, count in counted}
-            for row in self._rows(connection, "TRUE"):
-                try:
-                    plan = documents.decode(row.document, ProbeRecord).plan
-                except msgspec.DecodeError:
-                    continue
+            for row, record in self._readable(connection, "TRUE"):
+                plan = record.plan
                 answered = {cell.key: counts.get((plan.id, cell.key), 0) for cell in plan.cells}
                 found.append(_kept(plan, row, answered, settled(connection, row.id)))
         return tuple(found)
+
+    def _done(self, connection: sqlite3.Connection, plan_id: str) -> tuple[ProbeBatch, ...]:
+        return self._read(connection, f"{_BATCHES} plan = ? ORDER BY seq", plan_id)
 
     def _read(self, connection: sqlite3.Connection, query: str, value: str) -> tuple[ProbeBatch, ...]:
         found: list[ProbeBatch] = []

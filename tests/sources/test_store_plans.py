@@ -55,10 +55,10 @@ def test_a_plan_comes_back_with_what_it_has(store: Store, path: Path) -> None:
         stored = again.plans.claim("p1")
     assert stored is not None
     assert stored.record == RECORD
-    assert (stored.session, stored.settled, stored.measurements) == (session, {"c1": "failed"}, tuple(added))
+    assert (stored.session, stored.settled, stored.done) == (session, {"c1": "failed"}, tuple(added))
     assert store.plans.claim("unknown") is None
-    assert store.plans.measurements("p1") == tuple(added)
-    assert store.plans.measurements("") == ()
+    assert store.plans.done("p1") == tuple(added)
+    assert store.plans.done("") == ()
 
 
 def test_a_repetition_of_a_plan_is_there_once(store: Store) -> None:

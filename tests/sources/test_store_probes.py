@@ -46,12 +46,12 @@ def test_a_plan_comes_back_with_its_answers(store: Store, path: Path) -> None:
         stored = again.probes.claim("p1")
         assert stored is not None
         assert stored.record == RECORD
-        assert stored.batches == (first, second)
+        assert stored.done == (first, second)
         assert (stored.session, stored.settled) == (session, {"some cell": "failed"})
-        assert again.probes.batches("p1") == again.probes.of_session(session) == (first, second)
+        assert again.probes.done("p1") == again.probes.of_session(session) == (first, second)
         assert again.probes.latest("pocket") == msgspec.structs.replace(second, answers=())
     assert store.probes.claim("unknown") is None
-    assert store.probes.batches("unknown") == ()
+    assert store.probes.done("unknown") == ()
     assert store.probes.latest("unknown") is None
 
 
@@ -61,7 +61,7 @@ def test_an_answer_is_there_once_and_a_batch_whole(store: Store) -> None:
     for twice in (batch({2: True, 1: False}, session=session, number=1), batch({5: True}, session=session)):
         with pytest.raises(StoreError, match="already"):
             store.probes.add(twice)
-    (kept,) = store.probes.batches("p1")
+    (kept,) = store.probes.done("p1")
     assert [answer.question for answer in kept.answers] == [0, 1]
 
 
@@ -73,7 +73,7 @@ def test_a_full_disk_keeps_what_was_there(store: Store) -> None:
         store.probes.add(batch({1: True}, session=session, number=1))
     limit(store, "query_only = OFF")
     store.probes.add(batch({1: True}, session=session, number=1))
-    assert len(store.probes.batches("p1")) == 2
+    assert len(store.probes.done("p1")) == 2
 
 
 def test_a_session_tells_how_much_it_holds(store: Store) -> None:
@@ -89,7 +89,7 @@ def test_a_session_tells_how_much_it_holds(store: Store) -> None:
     other = begin(store)
     assert {one.id: one.answers for one in store.sessions()} == {session: 7, other: 0}
     store.delete_session(session)
-    assert store.probes.batches("p1") == ()
+    assert store.probes.done("p1") == ()
     assert store.probes.kept() == ()
 
 
