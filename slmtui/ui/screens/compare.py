@@ -135,7 +135,7 @@ class CompareScreen(ComparePagedScreen):
     # -- the plan that runs
 
     @work(exclusive=True, group="bench")
-    async def measure(self, control: Control, began: BenchBegan | None = None) -> None:
+    async def carry_out(self, control: Control, began: BenchBegan | None = None) -> None:
         """Run a plan, that of the moment unless another is given, and pass on what it reports."""
         try:
             began = began or BenchBegan(await self._make_plan())
@@ -169,42 +169,25 @@ class CompareScreen(ComparePagedScreen):
                 self.old = True
 
     @on(BenchClosed)
-    def _bench_closed(self) -> None:
-        self.control = None
-        self.bench.ended()
-        self.read_store()
-        self.think()
+    def _run_closed(self) -> None:
+        self.ended()
 
     # -- what a person can ask for
-
-    def _start(self, began: BenchBegan | None = None) -> None:
-        self.control = Control()
-        self.query_one(UnfinishedOffer).unfinished = None
-        self.measure(self.control, began)
-        self.show_all()
-
-    def action_run(self) -> None:
-        """Measure the marked models."""
-        self.bench.show(None)
-        self._start()
 
     async def action_resume(self) -> None:
         """Go on with an unfinished plan; what it has measured is shown at once."""
         found = self.query_one(UnfinishedOffer).unfinished
         if isinstance(found, Unfinished):
-            self._start(BenchBegan(found.plan, await speed.measured(self.services, found.plan.id)))
+            self.start(BenchBegan(found.plan, await speed.measured(self.services, found.plan.id)))
 
-    async def action_drop(self) -> None:
-        """Forget an unfinished plan; its measurements stay in their session."""
-        if (found := self.query_one(UnfinishedOffer).unfinished) is not None:
-            await speed.forget(self.services, found.plan.id)
-            self.say("The plan is dropped; what it measured stays in its session.")
-            self.read_store()
+    async def forget(self, plan_id: str) -> None:
+        """Offer a plan no more."""
+        await speed.forget(self.services, plan_id)
 
     def action_again(self) -> None:
         """Add repetitions to the noisy cells, by a plan of those cells."""
         if (plan := self.bench.plan) is not None:
-            self._start(BenchBegan(plan_again(plan, self.bench.noisy), again=True))
+            self.start(BenchBegan(plan_again(plan, self.bench.noisy), again=True))
 
     def action_skip(self) -> None:
         """Leave out the cells that are shown as running; between two of their runs too."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.command import Provider
+from textual.message import Message
 from textual.widgets import Button, Static
 
 from slmtui.lab.control import Control
@@ -102,6 +103,14 @@ class PlanScreen(PagedScreen):
         """Show everything anew."""
         raise NotImplementedError
 
+    def carry_out(self, control: Control, began: Message | None = None) -> object:
+        """Run a plan in a worker: that of the moment unless another is told of."""
+        raise NotImplementedError
+
+    async def forget(self, plan_id: str) -> None:
+        """Offer a plan no more."""
+        raise NotImplementedError
+
     # -- what is shown
 
     def show_controls(self, something: bool) -> None:
@@ -142,6 +151,22 @@ class PlanScreen(PagedScreen):
         self.changes = None
         self.think()
 
+    # -- the plan that runs
+
+    def start(self, began: Message | None = None) -> None:
+        """Run a plan, and offer no other."""
+        self.control = Control()
+        self.query_one(UnfinishedOffer).unfinished = None
+        self.carry_out(self.control, began)
+        self.show_all()
+
+    def ended(self) -> None:
+        """No worker of the plan is left."""
+        self.control = None
+        self.known.ended()
+        self.read_store()
+        self.think()
+
     # -- what a person can ask for
 
     @on(NothingMarked.Accepted)
@@ -172,6 +197,18 @@ class PlanScreen(PagedScreen):
             self.say(reason, "warning")
         else:
             self.call_later(self.run_action, action)
+
+    def action_run(self) -> None:
+        """Run the plan of the moment."""
+        self.known.show(None)
+        self.start()
+
+    async def action_drop(self) -> None:
+        """Offer an unfinished plan no more; what it found stays in its session."""
+        if (found := self.query_one(UnfinishedOffer).unfinished) is not None:
+            await self.forget(found.plan.id)
+            self.say(f"The {self.NOUN} is dropped; what it found stays in its session.")
+            self.read_store()
 
     def action_stop(self) -> None:
         """Close the field for words, or else stop; what is done is kept."""

@@ -162,7 +162,7 @@ class ProbeScreen(PlanScreen):
     # -- the probe that runs
 
     @work(exclusive=True, group="probe")
-    async def ask(self, control: Control, began: ProbeBegan | None = None) -> None:
+    async def carry_out(self, control: Control, began: ProbeBegan | None = None) -> None:
         """Run a plan, that of the moment unless another is given, and pass on what it reports."""
         try:
             began = began or ProbeBegan(await self._make_plan())
@@ -186,37 +186,20 @@ class ProbeScreen(PlanScreen):
         self.old = True
 
     @on(ProbeClosed)
-    def _probe_closed(self) -> None:
-        self.control = None
-        self.probing.ended()
-        self.read_store()
-        self.think()
+    def _run_closed(self) -> None:
+        self.ended()
 
     # -- what a person can ask for
-
-    def _start(self, began: ProbeBegan | None = None) -> None:
-        self.control = Control()
-        self.query_one(UnfinishedOffer).unfinished = None
-        self.ask(self.control, began)
-        self.show_all()
-
-    def action_run(self) -> None:
-        """Ask the marked models."""
-        self.probing.show(None)
-        self._start()
 
     async def action_resume(self) -> None:
         """Go on with an unfinished probe; what it has answered is shown at once."""
         found = self.query_one(UnfinishedOffer).unfinished
         if isinstance(found, probe.KeptProbe):
-            self._start(ProbeBegan(found.plan, await probe.batches(self.services, found.plan.id)))
+            self.start(ProbeBegan(found.plan, await probe.batches(self.services, found.plan.id)))
 
-    async def action_drop(self) -> None:
-        """Offer an unfinished probe no more; its answers stay in their session."""
-        if (found := self.query_one(UnfinishedOffer).unfinished) is not None:
-            await probe.forget(self.services, found.plan.id)
-            self.say("The probe is dropped; its answers stay in their session.")
-            self.read_store()
+    async def forget(self, plan_id: str) -> None:
+        """Offer a probe no more."""
+        await probe.forget(self.services, plan_id)
 
     def action_skip(self) -> None:
         """Leave out the cell that is shown as asked now."""
