@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
+from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.theme import Theme
@@ -207,6 +208,15 @@ class SlmtuiApp(App[int], inherit_bindings=False):
                 yield SystemCommand(command.title, command.help, run)
         save = partial(self.set_timer, 0.1, self.deliver_screenshot)
         yield SystemCommand("Screenshot", "Save this screen as an SVG file.", save)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters, but for NO_COLOR: Textual chooses how to heed it before a theme is put on."""
+        filters = super().get_line_filters()
+        if not (self.no_color and self.native_ansi_color):
+            return filters
+        from slmtui.ui.no_color import without_colours
+
+        return without_colours(filters)
 
     def _place(self, screen: Screen[Any]) -> Place:
         from slmtui.ui.base import LabScreen

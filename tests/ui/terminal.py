@@ -36,7 +36,7 @@ KEYS = {
 class Terminal:
     """A terminal of a size, with a process on it. Linux and macOS."""
 
-    def __init__(self, columns: int, rows: int) -> None:
+    def __init__(self, columns: int, rows: int, **environment: str) -> None:
         self._ours, theirs = pty.openpty()
         self._kept = theirs  # an end that stays open keeps the terminal's settings readable after the app has left
         self._size(columns, rows)
@@ -50,7 +50,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **environment},
         )
 
     @property
@@ -83,6 +83,12 @@ class Terminal:
             assert self.process.poll() is None, f"the app ended before {what}\n{screen}"
             assert time.monotonic() < deadline, f"waited in vain for {what}\n{screen}"
         return screen
+
+    def looks(self, text: str) -> tuple[str, str, bool]:
+        """Foreground, background and whether they are changed round, where the text begins on the screen."""
+        row, line = next(at for at in enumerate(self._screen.display) if text in at[1])
+        cell = self._screen.buffer[row][line.index(text)]
+        return cell.fg, cell.bg, cell.reverse
 
     def press(self, *keys: str) -> None:
         """Send keys by name, or text as it is."""
@@ -122,9 +128,9 @@ class Terminal:
 
 
 @contextmanager
-def app_on_terminal(columns: int = 120, rows: int = 36) -> Iterator[Terminal]:
-    """The app, running."""
-    terminal = Terminal(columns, rows)
+def app_on_terminal(columns: int = 120, rows: int = 36, **environment: str) -> Iterator[Terminal]:
+    """The app, running, with more in its environment."""
+    terminal = Terminal(columns, rows, **environment)
     try:
         yield terminal
     finally:

@@ -177,3 +177,14 @@ def test_a_tiny_terminal() -> None:
         workers = terminal.process.children(recursive=True)
         terminal.press("ctrl+q")
         assert_left_in_order(terminal, workers)
+
+
+@pytest.mark.parametrize("theme", ["slmtui-terminal", "ansi-light"])
+def test_a_terminal_theme_without_colour(home: Path, theme: str) -> None:
+    (home / "config" / "config.toml").write_text(f'threads = 1\ntheme = "{theme}"\n')
+    with app_on_terminal(80, 24, NO_COLOR="1") as terminal:
+        terminal.until(lambda screen: "Pocket 2M" in screen and "Help" in screen, "the models and the keys")
+        assert terminal.looks("variant") == ("default", "default", False)
+        assert terminal.looks("Pocket 2M") == ("default", "default", True), "the highlighted row stands out"
+        codes = {code for sent in re.findall(rb"\x1b\[([\d;]+)m", bytes(terminal.sent)) for code in sent.split(b";")}
+        assert [code for code in codes if re.fullmatch(rb"[34][0-8]|9\d|10\d", code)] == [], "no colour is sent"

@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rich.color import Color as RichColor
+from rich.style import Style
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
@@ -35,6 +37,14 @@ def luminance(colour: Color) -> float:
 
     red, green, blue = (linear(part / 255) for part in colour.rgb)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def readable(style: Style) -> bool:
+    """Whether text in this style is either the terminal's plain text, or far enough from its ground."""
+    text, ground = (colour or RichColor.default() for colour in (style.color, style.bgcolor))
+    if text.is_default or ground.is_default:
+        return text.is_default and ground.is_default
+    return contrast(Color.from_rich_color(text), Color.from_rich_color(ground)) >= 3
 
 
 def shipped(name: str) -> Theme:
@@ -80,6 +90,18 @@ def test_the_terminal_theme_uses_no_colour_but_the_terminals() -> None:
     assert all(colour.startswith("ansi_") for colour in colours)
     # Bright black is the ground itself in Solarized: no text that matters may have it.
     assert "ansi_bright_black" not in (theme.variables["text-muted"], theme.foreground)
+
+
+@pytest.mark.parametrize("name", [*(path.stem for path in theme_files()), "ansi-dark", "ansi-light"])
+async def test_every_theme_can_be_read_without_colour(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with running((80, 24)) as (app, pilot):
+        app.theme = name
+        await pilot.pause()
+        segments = [segment for strip in app.screen._compositor.render_strips() for segment in strip]
+        words = [(text, style) for text, style, _ in segments if style is not None and any(map(str.isalnum, text))]
+        assert len(words) > 20
+        assert [text for text, style in words if not readable(style)] == []
 
 
 @pytest.mark.parametrize("path", theme_files(), ids=lambda path: path.stem)
