@@ -6,19 +6,19 @@ import os
 import msgspec
 import pytest
 from textual.screen import Screen
-from textual.widgets import Footer, Input, OptionList
-from textual.widgets._footer import FooterKey
+from textual.widgets import Input, OptionList
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.machine import Cpu, EngineState, Machine, Memory, short_name
 from slmtui.lab.loaded import LoadedModel
 from slmtui.lab.services import Services
 from slmtui.ui.app import SlmtuiApp
+from slmtui.ui.screens.help import HelpScreen
 from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.screens.sessions import SessionsScreen
 from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.strip import Live, Strip, Tab, words_for
-from tests.ui.steps import running, shown, until
+from tests.ui.steps import running, sheet_gone, shown, until
 
 GIB = 1024**3
 MACHINE = Machine(
@@ -113,19 +113,6 @@ async def test_a_command_of_the_palette_acts_on_the_screen() -> None:
         await until(pilot, lambda: len(app.marked) == 1)
 
 
-async def test_a_key_that_can_t_act_is_grey_and_says_why() -> None:
-    async with running() as (app, pilot):
-        await pilot.press("f6")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.screen.query(FooterKey))
-        by_title = {key.description: key for key in app.screen.query_one(Footer).query(FooterKey)}
-        assert by_title["Export"].has_class("-disabled")
-        assert by_title["Export"].tooltip == "Nothing has been measured yet."
-        assert not by_title["Help"].has_class("-disabled")
-        before = app.screen
-        await pilot.press("e", "r", "delete", "enter")
-        assert app.screen is before
-
-
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (59, 40), (200, 14)])
 @pytest.mark.parametrize("place", ["models", "sessions", "chat", "probe", "compare"])
 async def test_a_tiny_terminal_gets_a_sentence_and_no_crash(size: tuple[int, int], place: str) -> None:
@@ -134,8 +121,9 @@ async def test_a_tiny_terminal_gets_a_sentence_and_no_crash(size: tuple[int, int
         await pilot.pause()
         assert "slmtui needs 60×15" in shown(app, ".strip--machine")
         await pilot.press("f1")
-        await pilot.pause()
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("escape")
+        await sheet_gone(pilot)
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: not app.screen.query_one(Strip).has_class("-too-small"))
         assert app.is_running
@@ -150,6 +138,7 @@ async def test_sheets_open_on_a_tiny_terminal_too(place: str) -> None:
             await pilot.press(key)
             await pilot.pause()
             await pilot.press("escape")
+            await sheet_gone(pilot)
         assert app.is_running
 
 

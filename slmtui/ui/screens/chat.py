@@ -13,7 +13,6 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer
 
 from slmtui.core.chat import Message
 from slmtui.core.events import Done, Failed, FailureKind
@@ -32,6 +31,7 @@ from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.column import Column
 from slmtui.ui.widgets.columns import Columns, why_not
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
+from slmtui.ui.widgets.key_bar import KeyBar
 from slmtui.ui.widgets.prompt import Prompt
 from slmtui.ui.widgets.strip import Strip
 
@@ -71,7 +71,7 @@ class ChatScreen(LabScreen):
             with Horizontal(id="switches"):
                 yield Choice(_ORDERS)
                 yield SettingsSummary()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Follow the marks."""

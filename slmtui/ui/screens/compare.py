@@ -10,7 +10,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Static
 
 from slmtui.core.plan import Grid, Plan, PlanError, Unfinished
 from slmtui.core.presets import PRESETS
@@ -27,6 +27,7 @@ from slmtui.ui.screens.compare_words import plan_words
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
 from slmtui.ui.widgets.gauges import Gauges
+from slmtui.ui.widgets.key_bar import KeyBar
 from slmtui.ui.widgets.progress import PlanProgress
 from slmtui.ui.widgets.strip import Strip
 from slmtui.ui.widgets.unfinished import UnfinishedOffer
@@ -64,7 +65,7 @@ class CompareScreen(ComparePagedScreen):
             yield PlanProgress()
             yield Gauges()
             yield Pages()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     # -- what is shown
 

@@ -9,13 +9,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.wanted import Wanted
 from slmtui.ui.commands import Place, bindings
 from slmtui.ui.screens.models_fetch import ModelsFetch
 from slmtui.ui.widgets.fit_table import FitTable
+from slmtui.ui.widgets.key_bar import KeyBar
 from slmtui.ui.widgets.model_detail import ModelDetail
 from slmtui.ui.widgets.model_filter import ModelFilter
 from slmtui.ui.widgets.model_table import ModelTable
@@ -47,7 +48,7 @@ class ModelsScreen(ModelsFetch):
             yield ModelTable()
             yield Static(markup=False, id="nothing")
         yield ModelDetail(markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Show the bundled models; the catalog and files that have to be looked for come after the first frame."""

@@ -10,7 +10,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Static
 
 from slmtui.core.plan import PlanError
 from slmtui.core.probe_presets import PRESETS, ProbeGrid
@@ -27,6 +27,7 @@ from slmtui.ui.screens.probe_messages import ProbeBegan, ProbeClosed, ProbeHeard
 from slmtui.ui.screens.probe_words import plan_words, progress_of
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
+from slmtui.ui.widgets.key_bar import KeyBar
 from slmtui.ui.widgets.progress import PlanProgress
 from slmtui.ui.widgets.strip import Strip
 from slmtui.ui.widgets.unfinished import UnfinishedOffer
@@ -69,7 +70,7 @@ class ProbeScreen(PlanScreen):
             yield Static(id="outlook")
             yield PlanProgress()
             yield ProbePages()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from slmtui.core.diff import DiffError
 from slmtui.core.machine import strip_words
@@ -25,6 +25,7 @@ from slmtui.ui.base import LabScreen
 from slmtui.ui.commands import Place, bindings
 from slmtui.ui.messages import Problem
 from slmtui.ui.widgets.fit_table import Figure, FitTable, TableColumn
+from slmtui.ui.widgets.key_bar import KeyBar
 from slmtui.ui.widgets.result_table import CellTable, local_time, model_words
 from slmtui.ui.widgets.strip import Strip
 
@@ -105,7 +106,7 @@ class SessionsScreen(LabScreen):
         with Vertical(id="results"):
             yield Static(markup=False, id="session")
             yield CellTable()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The list has the focus; nothing is known before the store was read."""
