@@ -31,6 +31,11 @@ async def until(pilot: Pilot[int], predicate: Callable[[], object]) -> None:
     await pilot.pause()
 
 
+async def sheet_gone(pilot: Pilot[int]) -> None:
+    """Wait until no sheet is open any more: a key that is pressed sooner goes to the sheet."""
+    await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
+
+
 @asynccontextmanager
 async def running(
     size: tuple[int, int] = (120, 36), services: Services | None = None

@@ -14,7 +14,7 @@ from slmtui.ui.screens.help import HelpScreen, key_words
 from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.screens.probe import ProbeScreen
 from slmtui.ui.screens.sessions import SessionsScreen
-from tests.ui.steps import running
+from tests.ui.steps import running, sheet_gone, until
 
 OWNERS: dict[str, type[DOMNode]] = {
     "app": SlmtuiApp,
@@ -77,11 +77,11 @@ async def test_help_lists_every_command_of_the_screen_and_of_the_app(place: str)
         await app.action_go(place)
         await pilot.pause()
         await pilot.press("question_mark")
-        assert isinstance(app.screen, HelpScreen)
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         text = "\n".join(str(each.render()) for each in app.screen.query("Static").results())
         for command in COMMANDS:
             assert (command.help in text) == (command.place in ("app", place)), command.id
         for word in ("prefill", "decode", "TTFT", "depth"):
             assert word in text
         await pilot.press("escape")
-        assert not isinstance(app.screen, HelpScreen)
+        await sheet_gone(pilot)

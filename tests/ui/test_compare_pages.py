@@ -17,7 +17,7 @@ from slmtui.ui.widgets.page_bar import PageBar
 from slmtui.ui.widgets.plot_chart import PlotChart
 from tests.samples import ENVIRONMENT, measurement, timing
 from tests.ui.compare_steps import SIZES, TWO, bench, make_small
-from tests.ui.steps import notices, shown, until
+from tests.ui.steps import notices, sheet_gone, shown, until
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,7 @@ async def test_a_plan_of_ones_own_is_made_in_the_sheet() -> None:
         found.app.screen.query_one("#depths", Input).value = "0, 64"
         found.app.screen.query_one("#threads", Input).value = "1, 2"
         await found.pilot.press("enter")
+        await sheet_gone(found.pilot)
         await until(found.pilot, lambda: len(found.table) == 4)
         assert "changed: depths 0, 64 · threads 1, 2" in shown(found.app, "#outlook")
         assert found.table.figure(found.rows[0], "setup").text == "1 thread"
@@ -98,10 +99,12 @@ async def test_tables_are_a_key_away_and_can_be_sorted_and_filtered() -> None:
         assert values == sorted(values, key=lambda value: -float(value or 0))
         await found.pilot.press("s")
         assert view.table.sorted_by != "median"
-        await found.pilot.press("slash", *"2m decode")
+        await found.pilot.press("slash")
+        await until(found.pilot, lambda: isinstance(found.app.focused, Input))
+        await found.pilot.press(*"2m decode")
         await until(found.pilot, lambda: len(view.table) == 1)
         await found.pilot.press("enter")
-        assert found.app.focused is view.table
+        await until(found.pilot, lambda: found.app.focused is view.table)
         await found.pilot.press("escape")
         await until(found.pilot, lambda: len(view.table) == 4)
         await found.pilot.press("t")

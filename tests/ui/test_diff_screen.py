@@ -18,7 +18,7 @@ from slmtui.ui.screens.sessions import SessionsScreen
 from slmtui.ui.widgets.diff_table import DiffTable, interval_bar, span
 from slmtui.ui.widgets.fit_table import FitTable
 from tests.samples import ENVIRONMENT, measurement, timing
-from tests.ui.steps import notices, running, shown, until
+from tests.ui.steps import notices, running, sheet_gone, shown, until
 
 JITTER = (1.0, 0.99, 1.01, 0.995, 1.005)
 
@@ -118,7 +118,7 @@ async def test_a_regression_is_told_in_words_and_signs() -> None:
         await until(pilot, lambda: "decode is 20 % slower" in shown(app, "#figure"))
         assert "5 repetitions" in shown(app, "#figure")
         await pilot.press("escape")
-        assert isinstance(app.screen, SessionsScreen)
+        await sheet_gone(pilot)
 
 
 async def test_the_other_way_round_there_is_no_regression() -> None:

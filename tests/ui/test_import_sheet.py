@@ -12,7 +12,7 @@ from slmtui.ui.widgets.fit_table import FitTable
 from slmtui.ui.widgets.pick import ImportSheet
 from slmtui.ui.widgets.result_table import CellTable
 from tests.llama_bench import DECODE, PREFILL, as_json
-from tests.ui.steps import notices, running, seed, shown, until
+from tests.ui.steps import notices, running, seed, sheet_gone, shown, until
 
 
 async def test_a_file_is_imported_listed_and_shown(tmp_path: Path) -> None:
@@ -32,7 +32,8 @@ async def test_a_file_is_imported_listed_and_shown(tmp_path: Path) -> None:
         await until(pilot, lambda: "there is no such file" in shown(app, ".outcome"))
         app.screen.query_one(Input).value = str(path)
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and len(table) == 2)
+        await sheet_gone(pilot)
+        await until(pilot, lambda: len(table) == 2)
         (theirs,) = (key for key in table.keys if key != ours.id)
         await until(pilot, lambda: table.highlighted == theirs and app.screen.query_one(CellTable).row_count == 2)
         assert table.figure(theirs, "name").text == "theirs.json"
@@ -55,5 +56,5 @@ async def test_giving_up_imports_nothing() -> None:
         await pilot.press("i")
         await until(pilot, lambda: isinstance(app.screen, ImportSheet))
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+        await sheet_gone(pilot)
         assert await app.services.sessions() == ()

@@ -13,8 +13,8 @@ from slmtui.core.sampling import Sampling
 from slmtui.ui.screens.sheet import ChatSettings
 from slmtui.ui.widgets.meter import Figures, Meter
 from tests.mlx_models import SOURCE, Forms, changed, needs_mlx
+from tests.ui.chat_steps import LONG, chat, transcript
 from tests.ui.steps import until
-from tests.ui.test_chat_screen import LONG, chat, transcript
 
 pytestmark = needs_mlx
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from slmtui.core.catalog import Architecture, ModelCard, Repository, Sources, Training, Variant
 from slmtui.core.events import Inspected, ModelFacts
@@ -12,27 +12,17 @@ from slmtui.core.offers import Offer
 from slmtui.core.wanted import Wanted
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.card import CardScreen
-from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.widgets.finder import Finder
 from slmtui.ui.widgets.model_detail import ModelDetail, detail_lines
 from slmtui.ui.widgets.model_filter import ModelFilter
 from slmtui.ui.widgets.model_row import ModelRow
-from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.variant_table import VariantTable
-from tests.ui.steps import running, shown, until
+from tests.ui.models_steps import screen_of, table_of
+from tests.ui.steps import running, sheet_gone, shown, until
 
 QWEN = "qwen3-0.6b"
 OPT = "opt-125m"
 SIZES = ((120, 36), (80, 24))
-
-
-def screen_of(app: SlmtuiApp) -> ModelsScreen:
-    assert isinstance(app.screen, ModelsScreen)
-    return app.screen
-
-
-def table_of(app: SlmtuiApp) -> ModelTable:
-    return screen_of(app).query_one(ModelTable)
 
 
 def lines(app: SlmtuiApp) -> str:
@@ -78,7 +68,7 @@ async def test_the_line_of_filters_works_with_keys(size: tuple[int, int]) -> Non
         assert "qwen3-0.6b" in table
         assert "pocket-5m:Q8_0" not in table
         await pilot.press("enter")
-        assert app.focused is table
+        await until(pilot, lambda: app.focused is table)
         await pilot.press("escape")
         await until(pilot, lambda: len(table) == everything)
         assert "all models" in lines(app)
@@ -104,7 +94,9 @@ async def test_filters_and_words_narrow_down_together() -> None:
         assert "llama-3.2-1b" in await look_for(app, pilot, Wanted(terms="own"))
         assert "qwen3-0.6b" not in await look_for(app, pilot, Wanted(terms="own"))
         await look_for(app, pilot, Wanted())
-        await pilot.press("f", "down", "enter", "slash", *"pocket-2m")
+        await pilot.press("f", "down", "enter", "slash")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press(*"pocket-2m")
         await until(pilot, lambda: len(table_of(app)) == 2)
         await pilot.press("escape")
         await until(pilot, lambda: len(table_of(app)) > 100)
@@ -163,7 +155,7 @@ async def test_the_card_shows_every_variant_and_fact_with_its_source(size: tuple
             (line,) = (line for line in text if line.startswith(f"{label} ") and value in line)
             assert line.endswith(source), line
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        await sheet_gone(pilot)
 
 
 async def test_a_card_without_files_says_so() -> None:

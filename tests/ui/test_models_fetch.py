@@ -25,7 +25,7 @@ from slmtui.ui.widgets.pick import ConfirmSheet
 from slmtui.ui.widgets.variant_table import VariantTable
 from tests.hub import LoopbackHub, connect
 from tests.hub import Repository as Served
-from tests.ui.steps import notices, running, shown, until
+from tests.ui.steps import notices, running, sheet_gone, shown, until
 
 NAME = "somebody/Tiny-GGUF"
 SOURCE = pocket_folder() / "pocket-5m-Q8_0.gguf"
@@ -94,6 +94,7 @@ async def test_a_model_is_downloaded_after_a_look_and_can_be_used(hub: LoopbackH
         for words in (NAME, "5.65 MB in 1 file", "left", "not known before it is here"):
             assert words in said
         await pilot.press("enter")
+        await sheet_gone(pilot)
         await until(pilot, lambda: Q8 in table)
         assert table.highlighted == Q8
         assert "tiny" not in table
@@ -111,6 +112,7 @@ async def test_a_download_is_paused_gone_on_with_and_given_up(hub: LoopbackHub) 
     async with with_tiny() as (app, pilot, screen, table):
         await planned(app, pilot)
         await pilot.press("enter")
+        await sheet_gone(pilot)
         await until(pilot, lambda: (d := download(screen)) and d.done_bytes and d.seconds_left)
         assert table.figure("tiny", "size").text.startswith("↓ ")
         assert table.figure("tiny", "memory").text.endswith("/s")
@@ -163,6 +165,7 @@ async def test_what_goes_wrong_is_said_in_the_sheet_or_in_the_row(hub: LoopbackH
         await until(pilot, lambda: sheet.planned is not None)
         del hub.repositories[NAME].files["tiny-Q8_0.gguf"]
         await pilot.press("enter")
+        await sheet_gone(pilot)
         await until(pilot, lambda: (d := download(screen)) and d.phase == "failed")
         assert table.figure("tiny", "size").text.startswith("✗")
         assert any("was not downloaded" in text for text in notices(app))
@@ -196,12 +199,13 @@ async def test_another_variant_comes_from_the_card_and_is_deleted_again(hub: Loo
         await until(pilot, lambda: isinstance(app.screen, DownloadSheet) and app.screen.planned)
         assert app.screen.query_one(VariantTable).highlighted == "Q4_K_M"
         await pilot.press("enter")
+        await sheet_gone(pilot)
         await until(pilot, lambda: table.highlighted == "tiny:Q4_K_M")
         file = app.services.find("tiny:Q4_K_M").path
         await pilot.press("delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmSheet))
         await pilot.press("n")
-        await until(pilot, lambda: not isinstance(app.screen, ConfirmSheet))
+        await sheet_gone(pilot)
         assert file.exists()
         await pilot.press("delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmSheet))
@@ -221,7 +225,7 @@ async def test_a_repository_is_found_by_words_and_added_to_the_catalog(hub: Loop
         results = app.screen.query_one(FitTable)
         assert results.keys == ("artist/Fun-Model-GGUF",)
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        await sheet_gone(pilot)
         table = app.screen.query_one(ModelTable)
         await until(pilot, lambda: table.highlighted == "fun-model")
         assert table.figure("fun-model", "size").text == "↓ 5.65 MB"

@@ -1,39 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from slmtui.core.catalog import LocalModel
-from slmtui.core.events import Failed, FailureKind, Inspected, MemoryPart, ModelFacts, total_bytes
+from slmtui.core.events import Inspected, total_bytes
 from slmtui.core.machine import Memory
-from slmtui.core.offers import Offer
 from slmtui.core.text import memory
 from slmtui.lab.loading import RESERVE_BYTES
 from slmtui.lab.services import Services
-from slmtui.sources.config import load_config
-from slmtui.ui.app import SlmtuiApp
-from slmtui.ui.screens.add import AddSheet
 from slmtui.ui.screens.card import CardScreen
-from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.widgets.finder import Finder
-from slmtui.ui.widgets.model_detail import ModelDetail, detail_lines, fitting
-from slmtui.ui.widgets.model_memory import memory_bar, planned
-from slmtui.ui.widgets.model_row import ModelRow
+from slmtui.ui.widgets.model_detail import ModelDetail
 from slmtui.ui.widgets.model_table import ModelTable
-from slmtui.ui.widgets.pick import complete_path
 from slmtui.ui.widgets.strip import Live
-from slmtui.ui.widgets.variant_table import VariantTable
+from tests.ui.models_steps import MIB, Q8, read_all, screen_of, table_of, with_files
 from tests.ui.steps import copy_of_pocket, notices, running, seed, shown, until
-
-MIB = 1024**2
-Q8 = "pocket-5m:Q8_0"
 
 
 @pytest.fixture
@@ -42,36 +26,12 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slmtui.ui.app.LIVE_S", 3600.0)
 
 
-def screen_of(app: SlmtuiApp) -> ModelsScreen:
-    assert isinstance(app.screen, ModelsScreen)
-    return app.screen
-
-
-def table_of(app: SlmtuiApp) -> ModelTable:
-    return screen_of(app).query_one(ModelTable)
-
-
 def begins(table: ModelTable, verdict: str) -> bool:
     return table.figure(Q8, "fits").text.startswith(verdict)
 
 
 def is_within(table: ModelTable, width: int) -> bool:
     return table.size.width < width
-
-
-async def read_all(app: SlmtuiApp, pilot: Pilot[int]) -> ModelsScreen:
-    """Wait until every model's file was read, and the machine's memory."""
-    screen = screen_of(app)
-    await until(pilot, lambda: screen.rows and not any(row.pending for row in screen.rows.values()))
-    await until(pilot, lambda: app.live.memory.total_bytes)
-    return screen
-
-
-def with_files(folder: Path) -> Services:
-    """Services that list the .gguf files of a folder too."""
-    services = Services.open(strict=False)
-    services.config = msgspec.structs.replace(services.config, folders=(str(folder),))
-    return services
 
 
 async def test_the_bundled_models_are_listed_at_once_and_their_numbers_fill_in() -> None:
@@ -97,9 +57,9 @@ async def test_demo_models_are_labelled_in_the_row_the_detail_and_the_card() -> 
         assert "demo" in table.figure(Q8, "name").text
         await until(pilot, lambda: "not good for real work" in shown(app, "ModelDetail"))
         await pilot.press("enter")
-        card = app.screen
-        assert isinstance(card, CardScreen)
-        assert "not good for real work" in "\n".join(str(each.render()) for each in card.query(Static).results())
+        await until(pilot, lambda: isinstance(app.screen, CardScreen))
+        said = "\n".join(str(each.render()) for each in app.screen.query(Static).results())
+        assert "not good for real work" in said
 
 
 async def test_rows_are_updated_in_place(still: None) -> None:
@@ -190,9 +150,10 @@ async def test_find_filters_while_one_types_and_esc_shows_all_again() -> None:
         await until(pilot, lambda: set(table.keys) == {Q8})
         assert f"1 of {len(everything)}" in shown(app, "#count")
         await pilot.press("enter")
-        assert app.focused is table
+        await until(pilot, lambda: app.focused is table)
         assert len(screen_of(app).query(Finder)) == 1
         await pilot.press("slash")
+        await until(pilot, lambda: isinstance(app.focused, Input))
         await pilot.press(*"zzz")
         await until(pilot, lambda: not table.keys)
         assert "“zzz”" in shown(app, "#nothing")
@@ -269,156 +230,3 @@ async def test_measured_speeds_are_in_the_row_and_the_detail() -> None:
         await until(pilot, lambda: app.current_mode == "sessions")
         await pilot.press("f2")
         await until(pilot, lambda: table.figure(Q8, "decode").text == "900")
-
-
-async def test_a_file_of_ones_own_is_added_by_its_path(tmp_path: Path) -> None:
-    path = copy_of_pocket(tmp_path, "my [bold]model.gguf")
-    async with running() as (app, pilot):
-        await pilot.press("a")
-        await until(pilot, lambda: isinstance(app.screen, AddSheet))
-        app.screen.query_one(Input).value = str(path)
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-        table = table_of(app)
-        await until(pilot, lambda: table.highlighted == str(path))
-        assert table.figure(str(path), "name").text == "my [bold]model"
-        await until(pilot, lambda: table.figure(str(path), "variant").text == "Q4_K_M")
-        config = app.services.paths.config_file
-    assert str(path) in load_config(config).folders
-    async with running() as (app, pilot):
-        table = table_of(app)
-        await until(pilot, lambda: str(path) in table)  # in the next run too
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (lambda folder: folder / "missing.gguf", "there is no file"),
-        (lambda folder: _written(folder / "text.gguf", b"hello"), "GGUF"),
-        (lambda folder: _truncated(folder / "short.gguf"), "short.gguf"),
-    ],
-    ids=["missing", "not a gguf", "truncated"],
-)
-async def test_a_file_that_can_t_be_added_is_told_and_the_sheet_stays(
-    tmp_path: Path, make: Callable[[Path], Path], said: str
-) -> None:
-    path = make(tmp_path)
-    async with running() as (app, pilot):
-        before = table_of(app).keys
-        await pilot.press("a")
-        await until(pilot, lambda: isinstance(app.screen, AddSheet))
-        app.screen.query_one(Input).value = str(path)
-        await pilot.press("enter")
-        await until(pilot, lambda: said in shown(app, ".outcome") and "✗" in shown(app, ".outcome"))
-        await pilot.press("escape")
-        assert table_of(app).keys == before
-        assert app.services.config.folders == ()
-
-
-async def test_a_file_that_became_unreadable_says_why_and_the_others_stay(tmp_path: Path) -> None:
-    _truncated(tmp_path / "short.gguf")
-    async with running(services=with_files(tmp_path)) as (app, pilot):
-        screen = await read_all(app, pilot)
-        table, broken = table_of(app), str(tmp_path / "short.gguf")
-        assert table.figure(broken, "fits").text == "✗ can't be opened"
-        table.highlight(broken)
-        failed = screen.rows[broken].failed
-        assert failed is not None
-        await until(pilot, lambda: failed.message in shown(app, "ModelDetail"))
-        assert table.figure(Q8, "fits").text == "✓ yes"
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, CardScreen))
-
-
-async def test_a_file_that_was_deleted_is_gone_on_return(tmp_path: Path) -> None:
-    path = copy_of_pocket(tmp_path)
-    async with running(services=with_files(tmp_path)) as (app, pilot):
-        await read_all(app, pilot)
-        table = table_of(app)
-        table.highlight(str(path))
-        await pilot.press("space", "f6")
-        await until(pilot, lambda: app.current_mode == "sessions")
-        path.unlink()
-        await pilot.press("f2")
-        await until(pilot, lambda: str(path) not in table)
-        assert app.marked == ()
-
-
-async def test_the_card_has_all_variants_and_the_source_of_every_fact() -> None:
-    async with running((120, 60)) as (app, pilot):
-        await read_all(app, pilot)
-        table_of(app).highlight(Q8)
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, CardScreen))
-        variants = app.screen.query_one(VariantTable)
-        assert set(variants.keys) == {"Q4_K_M", "Q8_0", "F16"}
-        assert variants.highlighted == "Q8_0"
-        assert {variants.figure(label, "place").text for label in variants.keys} == {"✓ here"}
-        text = "\n".join(str(each.render()) for each in app.screen.query(Static).results())
-        for words in ("file header", "publisher", "dry run", "this machine", "5,246,208"):
-            assert words in text
-        await pilot.press("escape")
-        assert isinstance(app.screen, ModelsScreen)
-
-
-def test_the_path_field_completes_folders_and_model_files(tmp_path: Path) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "one.gguf").touch()
-    (tmp_path / "models" / "one.txt").touch()
-    assert complete_path(f"{tmp_path}/mo", (".gguf",)) == f"{tmp_path}/models/"
-    assert complete_path(f"{tmp_path}/models/o", (".gguf",)) == f"{tmp_path}/models/one.gguf"
-    assert complete_path(f"{tmp_path}/models/x", (".gguf",)) is None
-    assert complete_path(f"{tmp_path}/none/x", (".gguf",)) is None
-    assert complete_path("", (".gguf",)) is None
-    assert complete_path("~nobody-of-that-name/x", (".gguf",)) is None
-
-
-def row() -> ModelRow:
-    planned = (
-        MemoryPart(kind="weights", device="CPU", bytes=3 * MIB),
-        MemoryPart(kind="KV cache", device="CPU", bytes=1),
-    )
-    facts = ModelFacts(architecture="llama", layers=6, heads=8, kv_heads=1, vocabulary=2048, context=512)
-    model = LocalModel(id="x", name="x [red]y", path=Path("/x.gguf"), size_bytes=5)
-    return ModelRow(offer=Offer(local=model), inspected=Inspected(facts=facts, planned=planned))
-
-
-def test_detail_lines_never_exceed_their_width() -> None:
-    for width in (40, 60, 76, 116):
-        assert all(line.cell_length <= width for line in detail_lines(row(), width)[1:])
-
-
-def test_a_part_of_the_memory_that_is_there_is_seen() -> None:
-    inspected = row().inspected
-    assert inspected is not None
-    assert memory_bar(planned(inspected.planned), 20).plain == "█" * 19 + "▓"
-    assert memory_bar({}, 20).plain == ""
-
-
-def test_foreign_names_are_no_markup() -> None:
-    assert "x [red]y" in detail_lines(row(), 80)[0].plain
-    model = LocalModel(id="x", name="a\x1b[31mb\nc", path=Path("/x"), size_bytes=1)
-    hostile = replace(row(), offer=Offer(local=model))
-    assert hostile.figures["name"].text == "ab c"
-
-
-def test_a_failed_model_has_no_invented_numbers() -> None:
-    failed = replace(row(), inspected=None, failed=Failed(kind=FailureKind.BAD_FILE, message="it is not a model"))
-    figures = failed.figures
-    assert {figures[name].text for name in ("params", "variant", "memory", "licence")} == {"—"}
-    assert figures["memory"].value is None
-
-
-def test_words_at_the_end_give_way() -> None:
-    assert fitting(["one", "two", "three"], " · ", 9).plain == "one · two"
-    assert fitting(["one", "two"], " · ", 1).plain == "one"
-
-
-def _written(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
-
-
-def _truncated(path: Path) -> Path:
-    whole = copy_of_pocket(path.parent, path.name)
-    return _written(path, whole.read_bytes()[:100_000])

@@ -29,7 +29,7 @@ from slmtui.ui.widgets.result_table import (
     model_words,
 )
 from tests.samples import measurement
-from tests.ui.steps import notices, running, seed, shown, until
+from tests.ui.steps import notices, running, seed, sheet_gone, shown, until
 
 
 def with_sessions(*names: str) -> tuple[Services, list[Session]]:
@@ -104,7 +104,7 @@ async def test_enter_shows_every_measurement() -> None:
         assert list(table.keys) == [each.id for each in services.store.measurements(session.id)]
         assert "Testium 9000" in "\n".join(str(each.render()) for each in app.screen.query(Static).results())
         await pilot.press("escape")
-        assert isinstance(app.screen, SessionsScreen)
+        await sheet_gone(pilot)
 
 
 async def test_a_session_gets_a_name_that_is_never_markup() -> None:
@@ -116,13 +116,14 @@ async def test_a_session_gets_a_name_that_is_never_markup() -> None:
         await until(pilot, lambda: isinstance(app.screen, NameSheet))
         app.screen.query_one(Input).value = "[red]cold start[/red]"
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+        await sheet_gone(pilot)
         await until(pilot, lambda: listed(app).figure(session.id, "name").text == "[red]cold start[/red]")
         assert services.store.session(session.id).name == "[red]cold start[/red]"
         await until(pilot, lambda: "[red]cold start[/red]" in shown(app, "#session"))
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, NameSheet))
         await pilot.press("x", "escape")
+        await sheet_gone(pilot)
         assert services.store.session(session.id).name == "[red]cold start[/red]"
 
 
@@ -145,7 +146,7 @@ async def test_a_session_is_exported_and_the_sheet_says_where(form: str) -> None
         if form == "json":
             assert len(json.loads(path.read_text("utf-8"))["rows"]) == 3
         await pilot.press("escape")
-        assert isinstance(app.screen, SessionsScreen)
+        await sheet_gone(pilot)
 
 
 async def test_a_path_that_can_t_be_written_is_told_and_the_sheet_stays(tmp_path: Path) -> None:
@@ -177,13 +178,14 @@ async def test_a_session_is_deleted_only_after_asking() -> None:
         assert isinstance(app.focused, Button)
         assert app.focused.id == "no", "a careless enter does no harm"
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+        await sheet_gone(pilot)
         assert len(services.store.sessions()) == 2
         await pilot.press("delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmSheet))
         assert "3 measurements" in shown(app, ".hint")
         await pilot.press("y")
-        await until(pilot, lambda: listed(app).keys == (two.id,) if isinstance(app.screen, SessionsScreen) else False)
+        await sheet_gone(pilot)
+        await until(pilot, lambda: listed(app).keys == (two.id,))
         assert [each.id for each in services.store.sessions()] == [two.id]
         await pilot.press("delete")
         await until(pilot, lambda: isinstance(app.screen, ConfirmSheet))
