@@ -18,6 +18,7 @@ from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.empty import NothingMarked, offer_from
 from slmtui.ui.widgets.meter import Figures, Meter, StopSign
 from slmtui.ui.widgets.prompt import Prompt
+from slmtui.ui.widgets.reply import Reply
 from tests.ui.chat_steps import TWO, Chat, begin, chat, models, transcript
 from tests.ui.steps import running, until
 
@@ -88,6 +89,14 @@ async def test_a_question_sent_while_models_load_reaches_all_of_them(monkeypatch
         gate.set()
         await found.until("done")
         assert [len(column.exchanges) for column in found.columns] == [1, 1]
+
+
+async def test_a_finished_answer_becomes_markdown() -> None:
+    async with chat(*TWO) as found:
+        await found.ask("What is prefill?")
+        replies = [column.query_one(Reply) for column in found.columns]
+        await until(found.pilot, lambda: all(reply.typeset_wholly for reply in replies))
+        assert all("reads the whole prompt" in reply.shown for reply in replies)
 
 
 async def test_models_answer_one_after_another_or_together() -> None:

@@ -10,6 +10,7 @@ from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownBlock
 
 from slmtui.core.events import Tokens
+from slmtui.ui.widgets.draft import Draft, add_wrapped
 from slmtui.ui.widgets.reply import Reply, Thought
 
 DOCUMENT = (
@@ -138,3 +139,18 @@ async def test_a_thought_opened_by_the_prompt_is_one() -> None:
         await pilot.pause()
         assert app.reply.shown == "Yes"
         assert app.query_one(Thought).tokens == 1
+
+
+async def test_another_width_leaves_neither_a_gap_under_the_text_nor_cuts_it() -> None:
+    app = Host()
+    async with app.run_test(size=(60, 30)) as pilot:
+        app.reply.feed(token("word " * 40))
+        app.reply.paint()
+        app.reply.finish("40 tokens")
+        draft = app.reply.query_one(Draft)
+        for width in (20, 60, 30, 110):
+            await pilot.resize_terminal(width, 30)
+            await pilot.pause(0.05)
+            lines: list[str] = [""]
+            add_wrapped(lines, "word " * 40, draft.size.width)
+            assert draft.size.height == len(lines)

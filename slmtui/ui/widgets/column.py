@@ -242,6 +242,8 @@ class Column(Vertical):
             self._paint_text()
             if self.phase != "decoding" or time.monotonic() - self._metered_s >= METER_EVERY_S:
                 self._show()
+            if self._plain:
+                self._painter.want(self)
         elif self._plain:
             self.call_next(self._typeset)
 

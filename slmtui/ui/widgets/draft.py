@@ -34,6 +34,7 @@ class Draft(Widget):
         self._strips: dict[int, Strip] = {}
         self._wrapped_at = 0
         self._room = 0
+        self._settled = False
 
     def add(self, text: str) -> None:
         """Show more text after what is there."""
@@ -50,6 +51,7 @@ class Draft(Widget):
 
     def settle(self) -> None:
         """Nothing more will come: leave no room under the text."""
+        self._settled = True
         self._room = len(self._lines)
         self.refresh(layout=True)
 
@@ -60,7 +62,9 @@ class Draft(Widget):
             self._lines = [""]
             self._strips.clear()
             add_wrapped(self._lines, self.text, self._wrapped_at)
-            if len(self._lines) > self._room:
+            if self._settled:
+                self.settle()
+            elif len(self._lines) > self._room:
                 self._make_room()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
