@@ -9,9 +9,11 @@ import pytest
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from slmtui.core.ceiling import Ceiling
 from slmtui.core.plan import Grid, Unfinished
 from slmtui.core.results import cell_results
-from slmtui.lab import speed
+from slmtui.lab import ceiling, speed
+from slmtui.lab.services import Services
 from slmtui.ui.pages.pages import PAGES
 from slmtui.ui.pages.view import PageView
 from slmtui.ui.screens.planned import PAINT_HZ
@@ -24,6 +26,7 @@ from slmtui.ui.widgets.pick import ExportSheet
 from slmtui.ui.widgets.plot_chart import PlotChart
 from slmtui.ui.widgets.progress import PlanProgress
 from slmtui.ui.widgets.unfinished import UnfinishedOffer
+from tests.lab.conftest import known_ceiling
 from tests.ui.compare_steps import SIZES, TWO, bench, make_small
 from tests.ui.steps import notices, shown, until
 
@@ -79,6 +82,23 @@ async def test_a_quick_run_fills_the_table_and_every_page() -> None:
         assert session is not None
         stored = await found.app.services.measurements(session.id)
         assert [each.kind for each in stored] == ["bench"] * 6
+
+
+async def test_while_the_machine_is_measured_first_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = asyncio.Event()
+
+    async def slow(services: Services) -> Ceiling:
+        await gate.wait()
+        return await known_ceiling(services)
+
+    monkeypatch.setattr(ceiling, "measured", slow)
+    async with bench(TWO[0], size=(80, 24)) as found:
+        await found.pilot.press("r")
+        progress = found.screen.query_one(PlanProgress)
+        await until(found.pilot, lambda: "measuring this machine first, about 6 s …" in str(progress.render()))
+        gate.set()
+        await until(found.pilot, lambda: "repetitions" in str(progress.render()))
+        await found.ended()
 
 
 async def test_figures_are_those_of_the_stored_repetitions() -> None:

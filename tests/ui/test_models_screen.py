@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input, Static
 
+from slmtui.core.ceiling import Ceiling
 from slmtui.core.events import Inspected, total_bytes
 from slmtui.core.machine import Memory
 from slmtui.core.text import memory
+from slmtui.lab import ceiling
 from slmtui.lab.loading import RESERVE_BYTES
 from slmtui.lab.services import Services
 from slmtui.ui.screens.card import CardScreen
@@ -16,6 +19,7 @@ from slmtui.ui.widgets.finder import Finder
 from slmtui.ui.widgets.model_detail import ModelDetail
 from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.strip import Live
+from tests.lab.conftest import CEILING
 from tests.ui.models_steps import MIB, Q8, read_all, screen_of, table_of, with_files
 from tests.ui.steps import copy_of_pocket, notices, running, seed, shown, until
 
@@ -230,3 +234,31 @@ async def test_measured_speeds_are_in_the_row_and_the_detail() -> None:
         await until(pilot, lambda: app.current_mode == "sessions")
         await pilot.press("f2")
         await until(pilot, lambda: table.figure(Q8, "decode").text == "900")
+
+
+async def test_while_the_machine_is_measured_it_says_so_and_goes_on_behind_other_screens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(services: Services) -> Ceiling:
+        await gate.wait()
+        ceiling.remember(services, CEILING)
+        ended.set()
+        return CEILING
+
+    monkeypatch.setattr(ceiling, "measured", slow)
+    async with running() as (app, pilot):
+        screen = await read_all(app, pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: "this machine is being measured" in shown(app, "ModelDetail"))
+        assert screen.reason("estimate") == "This machine is being measured."
+        await pilot.press("f6")
+        await until(pilot, lambda: app.current_mode == "sessions")
+        await pilot.press("f2")
+        await until(pilot, lambda: app.current_mode == "models")
+        gate.set()
+        await until(pilot, ended.is_set)
+        await until(pilot, lambda: not screen.measuring)
+        assert "being measured" not in shown(app, "ModelDetail")
+        await until(pilot, lambda: "speeds are estimated" in (screen.reason("estimate") or ""))

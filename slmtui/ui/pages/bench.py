@@ -30,6 +30,14 @@ SIGNS: dict[CellWord, str] = {
     "failed": "✗",
 }
 
+WEIGHING = (
+    "measuring this machine's memory bandwidth and matrix multiplication first, about 6 s …",
+    "measuring this machine's memory bandwidth, about 6 s …",
+    "measuring this machine first, about 6 s …",
+    "measuring this machine …",
+)
+"""What happens while the machine's ceiling is measured, the fullest account first."""
+
 
 class CellState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a cell of the plan is."""
@@ -55,6 +63,8 @@ class Bench:
         self.plan: Plan | None = None
         self.running = False
         self.stopping = False
+        self.weighing = False
+        """Whether the machine's ceiling is being measured, which comes before the first run."""
         self.left_s: float | None = None
         self.pause_s: float | None = None
         """Seconds of the running cool-down that are left."""
@@ -77,7 +87,7 @@ class Bench:
         """A plan starts, or goes on with the repetitions that it has."""
         self.show(plan)
         self.running = True
-        self.stopping = False
+        self.stopping = self.weighing = False
         self.measured = list(earlier)
         for key, state in self.states.items():
             self.states[key] = msgspec.structs.replace(state, word="waiting", done=self._count(key))
@@ -137,6 +147,7 @@ class Bench:
 
     def take(self, event: speed.BenchEvent) -> None:
         """Learn from what the plan reports."""
+        self.weighing = isinstance(event, speed.CeilingWanted)
         match event:
             case speed.Noticed(words=words):
                 self.notices.append(words)
@@ -174,7 +185,7 @@ class Bench:
 
     def ended(self) -> None:
         """Nothing runs any more."""
-        self.running = self.stopping = False
+        self.running = self.stopping = self.weighing = False
         self.left_s = self.pause_s = None
         self._rest("stopped")
 
@@ -274,6 +285,8 @@ def progress_words(bench: Bench) -> tuple[str, ...]:
     """How far the plan is, the fullest account first."""
     if bench.stopping:
         return ("stopping …",)
+    if bench.weighing:
+        return WEIGHING
     counted = f"{bench.done} of {bench.total} repetitions"
     if bench.pause_s is not None:
         counted += f" · resting {rough(bench.pause_s)}"

@@ -66,8 +66,8 @@ class ModelsScreen(ModelsFetch):
         """Why an action can't act now."""
         if action in _FETCH:
             return self.fetch_reason(action)
-        if action == "estimate" and self.place is not None and self.place.rates.read_bytes_per_s is not None:
-            return "This machine was measured: speeds are estimated."
+        if action == "estimate":
+            return self._estimate_reason()
         if action == "card" and self.row is None:
             return "No model is highlighted."
         if (
@@ -78,6 +78,15 @@ class ModelsScreen(ModelsFetch):
             return "No model is marked."
         if action in ("sort", "reverse") and len(self.rows) < 2:
             return "There is nothing to sort."
+        return None
+
+    def _estimate_reason(self) -> str | None:
+        if self.measuring:
+            return "This machine is being measured."
+        if self.place is not None and self.place.gpus:
+            return "Speeds on a GPU are measured, not estimated."
+        if self.place is not None and self.place.rates.read_bytes_per_s is not None:
+            return "This machine was measured: speeds are estimated."
         return None
 
     def action_mark(self) -> None:
@@ -122,7 +131,7 @@ class ModelsScreen(ModelsFetch):
 
     def action_estimate(self) -> None:
         """Measure the machine, so that speeds can be estimated."""
-        self.say("This machine's memory and processor are measured, about 6 s …")
+        self.show_measuring(measuring=True)
         self.expect(measure=True)
 
     def action_sort(self) -> None:

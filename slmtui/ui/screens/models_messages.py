@@ -49,6 +49,10 @@ class ModelsExpected(Message):
         self.outlooks = outlooks
 
 
+class MachineMeasured(Message):
+    """The measurement of this machine has ended, well or not."""
+
+
 class DownloadHeard(Message):
     """Something that a download reports."""
 

@@ -20,7 +20,7 @@ from slmtui.core.wanted import Wanted
 from slmtui.sources.store import StoreError
 from slmtui.ui.base import LabScreen
 from slmtui.ui.messages import Problem
-from slmtui.ui.screens.models_messages import ModelInspected, ModelsExpected, ModelsListed, SpeedsRead
+from slmtui.ui.screens.models_messages import MachineMeasured, ModelInspected, ModelsExpected, ModelsListed, SpeedsRead
 from slmtui.ui.widgets.fit_table import FitTable
 from slmtui.ui.widgets.model_detail import ModelDetail
 from slmtui.ui.widgets.model_filter import labels
@@ -41,6 +41,8 @@ class ModelsRows(LabScreen):
         """What a row must have to be shown."""
         self.place: Place | None = None
         """This machine as far as estimates depend on it, once it was looked at."""
+        self.measuring = False
+        """Whether the machine is being measured, so that speeds can be estimated."""
         self._inspecting = asyncio.Lock()
 
     # -- what workers find out
@@ -76,6 +78,9 @@ class ModelsRows(LabScreen):
         except StoreError as error:
             self.post_message(Problem(str(error)))
             return
+        finally:
+            if measure:
+                self.post_message(MachineMeasured())
         from slmtui.lab.offers import outlook_of
 
         offers = {key: row.offer for key, row in self.rows.items()}
@@ -86,7 +91,12 @@ class ModelsRows(LabScreen):
     def _take_models(self, message: ModelsListed) -> None:
         self.list_rows(message.models)
         self.inspect_models()
-        self.expect()
+        if not self.measuring:
+            self.expect()
+
+    @on(MachineMeasured)
+    def _take_end(self) -> None:
+        self.show_measuring(measuring=False)
 
     @on(ModelInspected)
     def _take_facts(self, message: ModelInspected) -> None:
@@ -163,6 +173,11 @@ class ModelsRows(LabScreen):
             everything = f"esc shows all {len(self.rows)} again."
             self.query_one("#nothing", Static).update(f"No model has all of this: {sought}. {everything}")
         self._count()
+        self.refresh_keys()
+
+    def show_measuring(self, *, measuring: bool) -> None:
+        """Show whether the machine is being measured."""
+        self.measuring = self.query_one(ModelDetail).measuring = measuring
         self.refresh_keys()
 
     def show_marks(self) -> None:

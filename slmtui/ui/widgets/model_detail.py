@@ -37,6 +37,9 @@ class ModelDetail(Static):
     marked: reactive[int] = reactive(0)
     """How many models are marked."""
 
+    measuring: reactive[bool] = reactive(False)
+    """Whether the machine is being measured, so that speeds can be expected."""
+
     def on_resize(self, event: events.Resize) -> None:
         """Draw the bar to the new width."""
         self.watch_row()
@@ -45,13 +48,18 @@ class ModelDetail(Static):
         """Another next step."""
         self.watch_row()
 
+    def watch_measuring(self) -> None:
+        """Say why there is no speed yet."""
+        self.watch_row()
+
     def watch_row(self) -> None:
         """Say it anew."""
-        lines = detail_lines(self.row, self.content_size.width, self.marked) if self.row else []
+        width = self.content_size.width
+        lines = detail_lines(self.row, width, self.marked, measuring=self.measuring) if self.row else []
         self.update(Content("\n").join(lines), layout=False)
 
 
-def detail_lines(row: ModelRow, width: int, marked: int = 0) -> list[Content]:
+def detail_lines(row: ModelRow, width: int, marked: int = 0, *, measuring: bool = False) -> list[Content]:
     """The lines of the detail pane, for `width` cells."""
     lines, room = [_headline(row)], width - _LABEL
     if row.failed is not None:
@@ -64,7 +72,7 @@ def detail_lines(row: ModelRow, width: int, marked: int = 0) -> list[Content]:
             lines += [_labelled("download", row.download.line(room))]
         lines += memory_lines(row, room)
         lines += _about(row, room) if row.model is None and row.download is None else []
-        lines += [_labelled("speed", fitting(speed_words(row), "   ", room))]
+        lines += [_labelled("speed", fitting(speed_words(row, measuring=measuring), "   ", room))]
     if row.failed is None:
         steps = fitting(next_steps(row, marked), " · ", room)
         lines += [_labelled("next", Content.styled(steps.plain, "$text-muted"))]
@@ -126,7 +134,7 @@ def memory_lines(row: ModelRow, width: int) -> list[Content]:
     ]
 
 
-def speed_words(row: ModelRow) -> list[str | Content]:
+def speed_words(row: ModelRow, *, measuring: bool = False) -> list[str | Content]:
     """Measured speeds with what was expected beside them, or what is expected, or why there is nothing."""
     outlook = row.outlook
     words: list[str | Content] = []
@@ -139,8 +147,10 @@ def speed_words(row: ModelRow) -> list[str | Content]:
             words.append(Content.assemble((f"{name} ", "$text-muted"), rate(tps), (f" tok/s{beside}", "$text-muted")))
         elif guess is not None:
             words.append(Content.styled(f"{name} {range_words(guess)} tok/s", "$text-muted"))
+    if not words and measuring:
+        return [Content.styled("this machine is being measured, about 6 s …", "$text-muted")]
     if not words:
-        if outlook is None:
+        if outlook is None or outlook.gpu_bytes:
             return [Content.styled("not measured here yet", "$text-muted")]
         return [Content.styled(word, "$text-muted") for word in ("not known yet", "e measures this machine once")]
     measured = row.prefill_tps is not None or row.decode_tps is not None
