@@ -15,13 +15,13 @@ from textual.dom import DOMNode
 from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.theme import Theme
+from textual.theme import Theme, ThemeProvider
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.machine import Machine
 from slmtui.lab.services import Services
 from slmtui.sources.config import ConfigError
-from slmtui.ui.commands import COMMANDS, Place, bindings
+from slmtui.ui.commands import COMMANDS, Place, bindings, key_words
 from slmtui.ui.endings import has_terminal, obeying_signals
 from slmtui.ui.messages import LiveSampled, MachineDetected, Problem
 from slmtui.ui.themes import DEFAULT_THEME, read_themes
@@ -150,7 +150,7 @@ class SlmtuiApp(App[int], inherit_bindings=False):
 
     @on(Problem)
     def _say_problem(self, message: Problem) -> None:
-        self.notify(message.text, severity="error", markup=False, timeout=12)
+        self.notify(message.text[:1].upper() + message.text[1:], severity="error", markup=False, timeout=12)
 
     @on(Strip.Chosen)
     async def _go_to_tab(self, message: Strip.Chosen) -> None:
@@ -166,6 +166,19 @@ class SlmtuiApp(App[int], inherit_bindings=False):
         from slmtui.ui.screens.help import HelpScreen
 
         self.push_screen(HelpScreen(self._place(self.screen)))
+
+    def action_command_palette(self) -> None:
+        """Show every command by name."""
+        from slmtui.ui.screens.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
+    def search_themes(self) -> None:
+        """Show every theme by name; one that is chosen is put on."""
+        from slmtui.ui.screens.palette import Palette
+
+        self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
 
     async def action_quit(self) -> None:
         """End every worker, then leave; the terminal is restored by Textual."""
@@ -205,7 +218,7 @@ class SlmtuiApp(App[int], inherit_bindings=False):
                 continue
             if target.check_action(_name(command.action), ()):
                 run = partial(self.run_action, command.action, target)
-                yield SystemCommand(command.title, command.help, run)
+                yield SystemCommand(command.title, f"{key_words(command.key)} · {command.help}", run)
         save = partial(self.set_timer, 0.1, self.deliver_screenshot)
         yield SystemCommand("Screenshot", "Save this screen as an SVG file.", save)
 

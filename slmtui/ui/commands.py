@@ -7,7 +7,7 @@ from textual.binding import BindingType
 from slmtui.ui.keys import app, chat, compare, models, probe, sessions
 from slmtui.ui.keys.command import Command, Place
 
-__all__ = ["COMMANDS", "Command", "Place", "bindings", "commands_of", "markdown_table"]
+__all__ = ["COMMANDS", "Command", "Place", "bindings", "commands_of", "key_words", "markdown_table"]
 
 COMMANDS: tuple[Command, ...] = (
     *app.COMMANDS,
@@ -17,6 +17,18 @@ COMMANDS: tuple[Command, ...] = (
     *compare.COMMANDS,
     *sessions.COMMANDS,
 )
+_KEYS = {
+    "question_mark": "?",
+    "slash": "/",
+    "escape": "esc",
+    "delete": "del",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+}
 
 
 def bindings(place: Place) -> list[BindingType]:
@@ -48,3 +60,16 @@ def _key_cap(key: str) -> str:
     if len(symbol) > 1 or modifiers:
         symbol = symbol.capitalize()
     return "+".join([*(modifier.capitalize() for modifier in modifiers), symbol])
+
+
+def key_words(key: str) -> str:
+    """Textual's key names as a person knows them: `f2,1` is `F2 1`."""
+    return " ".join(_one_key(name.strip()) for name in key.split(","))
+
+
+def _one_key(name: str) -> str:
+    if name in _KEYS:
+        return _KEYS[name]
+    if len(name) > 1 and name[0] == "f" and name[1:].isdigit():
+        return name.upper()
+    return name

@@ -187,7 +187,8 @@ async def test_what_does_not_work_is_told_once_and_never_as_markup() -> None:
         (35, "Testium 9000 · 9 GiB free · CPU"),
         (20, "9 GiB free · CPU"),
         (12, "9 GiB free"),
-        (3, "9 GiB free"),
+        (9, "9 GiB"),
+        (3, "9 GiB"),
     ],
 )
 def test_the_strip_says_less_when_there_is_less_room(width: int, words: str) -> None:

@@ -7,10 +7,10 @@ from textual.dom import DOMNode
 
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.base import LabScreen
-from slmtui.ui.commands import COMMANDS, Command, bindings, commands_of
+from slmtui.ui.commands import COMMANDS, Command, bindings, commands_of, key_words
 from slmtui.ui.screens.chat import ChatScreen
 from slmtui.ui.screens.compare import CompareScreen
-from slmtui.ui.screens.help import HelpScreen, key_words
+from slmtui.ui.screens.help import HelpScreen
 from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.screens.probe import ProbeScreen
 from slmtui.ui.screens.sessions import SessionsScreen

@@ -26,6 +26,8 @@ class Command:
     help: str
     """A sentence for palette and help."""
     footer: bool = True
+    shy: bool = False
+    """Whether the footer has it only while it can act."""
     priority: bool = False
     """Whether the key acts even where a focused widget would take it."""
 

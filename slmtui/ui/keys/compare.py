@@ -28,7 +28,7 @@ COMMANDS = (
         action="skip",
         title="Skip",
         help="Leave out the cell that runs now; the rest goes on.",
-        footer=False,
+        shy=True,
     ),
     Command(
         id="compare.resume",
@@ -37,7 +37,7 @@ COMMANDS = (
         action="resume",
         title="Continue",
         help="Go on with a plan that an earlier run did not finish.",
-        footer=False,
+        shy=True,
     ),
     Command(
         id="compare.drop",
@@ -46,7 +46,7 @@ COMMANDS = (
         action="drop",
         title="Drop plan",
         help="Forget the unfinished plan; what it measured stays in its session.",
-        footer=False,
+        shy=True,
     ),
     Command(
         id="compare.again",
@@ -55,7 +55,7 @@ COMMANDS = (
         action="again",
         title="Again",
         help="Measure the noisy cells again: more repetitions for each of them.",
-        footer=False,
+        shy=True,
     ),
     Command(
         id="compare.preset",
@@ -64,7 +64,6 @@ COMMANDS = (
         action="preset",
         title="Preset",
         help="Change to the next preset: quick, standard, survey, localscore, sweep.",
-        footer=False,
     ),
     Command(
         id="compare.plan",
@@ -100,13 +99,20 @@ COMMANDS = (
         help="Change between a chart and its table.",
     ),
     Command(
+        id="compare.export",
+        place="compare",
+        key="e",
+        action="export",
+        title="Export",
+        help="Write everything measured in this session to a file: CSV, JSON, Parquet or Markdown.",
+    ),
+    Command(
         id="compare.pick",
         place="compare",
         key="v",
         action="pick",
         title="View",
         help="Pick the models, tests and figures that charts and tables show.",
-        footer=False,
     ),
     Command(
         id="compare.find",
@@ -115,7 +121,6 @@ COMMANDS = (
         action="find",
         title="Find",
         help="Show only the rows of the table that match what you type; esc shows all again.",
-        footer=False,
     ),
     Command(
         id="compare.sort",
@@ -124,7 +129,6 @@ COMMANDS = (
         action="sort",
         title="Sort",
         help="Sort the table by the next column; a click on a column's head sorts by it.",
-        footer=False,
     ),
     Command(
         id="compare.reverse",
@@ -134,13 +138,5 @@ COMMANDS = (
         title="Reverse",
         help="Turn the order of the results round.",
         footer=False,
-    ),
-    Command(
-        id="compare.export",
-        place="compare",
-        key="e",
-        action="export",
-        title="Export",
-        help="Write everything measured in this session to a file: CSV, JSON, Parquet or Markdown.",
     ),
 )

@@ -52,7 +52,7 @@ COMMANDS = (
         action="skip",
         title="Skip",
         help="Leave out the cell that is asked now; the rest goes on.",
-        footer=False,
+        shy=True,
     ),
     Command(
         id="probe.resume",
@@ -61,7 +61,7 @@ COMMANDS = (
         action="resume",
         title="Continue",
         help="Go on with a probe that an earlier run did not finish.",
-        footer=False,
+        shy=True,
     ),
     Command(
         id="probe.drop",
@@ -70,7 +70,7 @@ COMMANDS = (
         action="drop",
         title="Drop probe",
         help="Offer the unfinished probe no more; its answers stay in their session.",
-        footer=False,
+        shy=True,
     ),
     Command(
         id="probe.preset",
@@ -79,7 +79,6 @@ COMMANDS = (
         action="preset",
         title="Preset",
         help="Change to the next preset: quick, standard, thorough.",
-        footer=False,
     ),
     Command(
         id="probe.page",
@@ -105,7 +104,6 @@ COMMANDS = (
         action="table",
         title="Table",
         help="Change between a chart and its table.",
-        footer=False,
     ),
     Command(
         id="probe.find",
@@ -114,7 +112,6 @@ COMMANDS = (
         action="find",
         title="Find",
         help="Show only the rows of the table that match what you type; esc shows all again.",
-        footer=False,
     ),
     Command(
         id="probe.sort",
@@ -123,7 +120,6 @@ COMMANDS = (
         action="sort",
         title="Sort",
         help="Sort the table by the next column; a click on a column's head sorts by it.",
-        footer=False,
     ),
     Command(
         id="probe.reverse",

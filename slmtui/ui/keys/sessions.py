@@ -52,7 +52,6 @@ COMMANDS = (
         action="rename",
         title="Rename",
         help="Give the session a name that you will recognize.",
-        footer=False,
     ),
     Command(
         id="sessions.delete",
@@ -61,6 +60,5 @@ COMMANDS = (
         action="delete",
         title="Delete",
         help="Delete the session and its measurements, after asking.",
-        footer=False,
     ),
 )

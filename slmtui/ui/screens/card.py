@@ -67,14 +67,13 @@ class CardScreen(ModalScreen[Wish | None]):
         """`variants` are rows of all of the model's variants, `row` the one that the card is opened for."""
         super().__init__()
         self._row = row
+        """What is told about now."""
         self._rows = {each.variant or each.key: each for each in variants}
 
     def compose(self) -> ComposeResult:
         """Variants, then what is known about the highlighted one."""
         with Vertical(classes="sheet") as sheet:
             sheet.border_title = one_line(self._row.name)
-            keys = "d downloads · del deletes · tab, then ↑ ↓ scrolls · esc closes"
-            sheet.border_subtitle = f"↑ ↓ variants · {keys}" if self.app.size.width >= 100 else keys
             yield VariantTable()
             with VerticalScroll():
                 yield Static(markup=False, id="facts")
@@ -91,12 +90,20 @@ class CardScreen(ModalScreen[Wish | None]):
         (table if len(table) else self.query_one(VerticalScroll)).focus()
         self._tell(self._row)
 
+    def on_resize(self) -> None:
+        """Say as much as the width has room for."""
+        keys = "d downloads · del deletes · tab, then ↑ ↓ scrolls · esc closes"
+        wide = self.app.size.width >= _WIDTH
+        self.query_one(".sheet").border_subtitle = f"↑ ↓ variants · {keys}" if wide else keys
+        self._tell(self._row)
+
     @on(FitTable.Highlighted)
     def _chosen(self, event: FitTable.Highlighted) -> None:
         if event.row is not None:
             self._tell(self._rows[event.row])
 
     def _tell(self, row: ModelRow) -> None:
+        self._row = row
         parts = card_parts(row, min(_WIDTH, self.app.size.width) - 8)
         self.query_one("#facts", Static).update(Content("\n\n").join(parts))
 

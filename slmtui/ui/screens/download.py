@@ -68,6 +68,7 @@ class DownloadSheet(ModalScreen[Planned | None]):
         self._place = place
         self.planned: Planned | None = None
         """What the hub said about the highlighted variant."""
+        self._problem = ""
 
     def compose(self) -> ComposeResult:
         """Variants, what is known about the chosen one, and the answers."""
@@ -105,7 +106,7 @@ class DownloadSheet(ModalScreen[Planned | None]):
 
     @on(FitTable.Highlighted)
     def _chosen(self, event: FitTable.Highlighted) -> None:
-        self.planned = None
+        self.planned, self._problem = None, ""
         self._show()
         if event.row is not None and (card := self._rows[event.row].offer.card) is not None:
             self.ask(event.row, f"{card.id}:{event.row}")
@@ -124,14 +125,17 @@ class DownloadSheet(ModalScreen[Planned | None]):
     @on(DownloadPlanned)
     def _answered(self, message: DownloadPlanned) -> None:
         if message.label == self.query_one(VariantTable).highlighted:
-            self.planned = message.planned
-            self._show(message.problem)
+            self.planned, self._problem = message.planned, message.problem
+            self._show()
 
-    def _show(self, problem: str = "") -> None:
+    def on_resize(self) -> None:
+        """Say as much as the width has room for."""
+        self._show()
+
+    def _show(self) -> None:
         row = self._rows.get(self.query_one(VariantTable).highlighted or "")
-        lines = plan_lines(row, self.planned, self._largest, min(92, self.app.size.width) - 7) if row else []
-        if problem:
-            lines = [Content.styled(f"✗ {one_line(problem)}.", "$text-error"), *lines]
+        width = min(92, self.app.size.width) - 7
+        lines = plan_lines(row, self.planned, self._largest, width, self._problem) if row else []
         self.query_one("#plan", Static).update(Content("\n").join(lines))
         button = self.query_one("#yes", Button)
         button.disabled = self.planned is None
@@ -155,11 +159,15 @@ class DownloadSheet(ModalScreen[Planned | None]):
         self.dismiss(self.planned if event.button.id == "yes" else None)
 
 
-def plan_lines(row: ModelRow, planned: Planned | None, largest: str | None, width: int) -> list[Content]:
-    """What is known before the download, for `width` cells."""
+def plan_lines(
+    row: ModelRow, planned: Planned | None, largest: str | None, width: int, problem: str = ""
+) -> list[Content]:
+    """What is known before the download, or why it can't be had, for `width` cells."""
     room = width - _LABEL
     lines: list[Content] = []
-    if planned is None:
+    if problem:
+        lines.append(Content.styled(f"✗ {one_line(problem)}.", "$text-error"))
+    elif planned is None:
         lines.append(_line("from", Content.styled("asking the hub …", "$text-muted")))
     else:
         files = counted(len(planned.files), "file")

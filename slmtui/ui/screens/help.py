@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from slmtui.ui.commands import Command, Place, commands_of
+from slmtui.ui.commands import Command, Place, commands_of, key_words
 
 _TITLES: dict[Place, str] = {
     "models": "Models",
@@ -20,18 +20,6 @@ _TITLES: dict[Place, str] = {
     "compare": "Compare",
     "sessions": "Sessions",
     "app": "slmtui",
-}
-_KEYS = {
-    "question_mark": "?",
-    "slash": "/",
-    "escape": "esc",
-    "delete": "del",
-    "pageup": "pgup",
-    "pagedown": "pgdn",
-    "left": "←",
-    "right": "→",
-    "up": "↑",
-    "down": "↓",
 }
 _GENERAL = (
     ("↑ ↓", "Move through a table; home and end go to its ends."),
@@ -88,16 +76,3 @@ class HelpScreen(ModalScreen[None]):
 
 def _entry(command: Command) -> tuple[str, str]:
     return key_words(command.key), command.help
-
-
-def key_words(key: str) -> str:
-    """Textual's key names as a person knows them: `f2,1` is `F2 1`."""
-    return " ".join(_one_key(name.strip()) for name in key.split(","))
-
-
-def _one_key(name: str) -> str:
-    if name in _KEYS:
-        return _KEYS[name]
-    if len(name) > 1 and name[0] == "f" and name[1:].isdigit():
-        return name.upper()
-    return name

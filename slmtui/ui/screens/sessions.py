@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from slmtui.core.diff import DiffError
 from slmtui.core.machine import strip_words
 from slmtui.core.measurement import Measurement, Session
 from slmtui.core.results import cell_results
-from slmtui.core.text import NOT_MEASURED, one_line
+from slmtui.core.text import NOT_MEASURED, counted, one_line
 from slmtui.lab.diff import SessionDiff, Side, diff
 from slmtui.lab.importing import ImportOutcome
 from slmtui.sources.store import StoreError
@@ -31,25 +32,25 @@ from slmtui.ui.widgets.strip import Strip
 
 _COLUMNS = (
     TableColumn("mark", "", 1, sortable=False),
-    TableColumn("running", "", 1, sortable=False),
     TableColumn("started", "started", 16),
-    TableColumn("name", "name", 12, room=32),
+    TableColumn("name", "name", 12, room=28),
     TableColumn("measurements", "measured", 8, right=True),
-    TableColumn("models", "models", 16, rank=1, room=70),
+    TableColumn("answers", "answers", 7, rank=2, right=True),
+    TableColumn("models", "models", 16, rank=1, room=90),
 )
 NOTHING = Content.assemble(
-    ("Nothing measured yet.\n\n", "bold"),
-    "Every answer in Chat and every repetition in Compare is kept here, ready to export.\n\n",
+    ("Nothing measured yet\n\n", "bold $foreground"),
+    "Every answer in Chat and every repetition in Compare\nis kept here, ready to export.\n\n",
     ("F2", "bold $primary"),
-    "  mark models with ",
+    " lists the models: ",
     ("space", "bold $primary"),
-    ", then ",
+    " marks, ",
     ("c", "bold $primary"),
-    " chats with them and ",
+    " chats, ",
     ("b", "bold $primary"),
-    " measures them.\n",
+    " measures.\n",
     ("i", "bold $primary"),
-    "  imports what llama-bench has measured.",
+    " imports what llama-bench has measured.",
 )
 
 
@@ -106,6 +107,7 @@ class SessionsScreen(LabScreen):
         with Vertical(id="results"):
             yield Static(markup=False, id="session")
             yield CellTable()
+            yield Static(markup=False, id="only-answers")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -149,14 +151,14 @@ class SessionsScreen(LabScreen):
     def _take_sessions(self, message: SessionsRead) -> None:
         self.sessions = {session.id: session for session in message.sessions}
         self.marks = tuple(marked for marked in self.marks if marked in self.sessions)
+        self._list.use_columns(columns_of(message.sessions))
         self._list.show_only({session.id: self._figures(session) for session in message.sessions})
         if self._to_show in self.sessions:
             self._list.highlight(self._to_show)
         self._to_show = None
         self.remove_class("-unread")
         self.set_class(not message.sessions, "-empty")
-        number, total = len(message.sessions), sum(session.measurements for session in message.sessions)
-        words = f"{number} {'session' if number == 1 else 'sessions'} · {total:,} measurements" if number else ""
+        words = count_words(message.sessions) if message.sessions else ""
         self.query_one("#count", Static).update(words)
         self._show_session()
 
@@ -183,15 +185,15 @@ class SessionsScreen(LabScreen):
     def _figures(self, session: Session) -> dict[str, Figure]:
         running = self.services.session is not None and self.services.session.id == session.id
         models = ", ".join(model_words(model, demo=False) for model in session.models)
-        mark = "AB"[self.marks.index(session.id)] if session.id in self.marks else ""
+        mark = "AB"[self.marks.index(session.id)] if session.id in self.marks else "▸" if running else ""
         return {
             "mark": Figure(mark or "·", tone="accent" if mark else "muted"),
-            "running": Figure("▸" if running else "", tone="accent"),
             "started": Figure(local_time(session.started_at), session.started_at),
             "name": Figure(
                 one_line(session.name) or NOT_MEASURED, session.name or None, "" if session.name else "muted"
             ),
-            "measurements": Figure(f"{session.measurements:,}", session.measurements),
+            "measurements": Figure(f"{session.measurements:,}" if session.measurements else "", session.measurements),
+            "answers": Figure(f"{session.answers:,}" if session.answers else "", session.answers),
             "models": Figure(models, models, "muted"),
         }
 
@@ -202,6 +204,11 @@ class SessionsScreen(LabScreen):
             self.query_one(CellTable).show(())
             return
         self.query_one("#session", Static).update(describe(session))
+        only = bool(session.answers and not session.measurements)
+        self.query_one(CellTable).display = not only
+        note = self.query_one("#only-answers", Static)
+        note.display = only
+        note.update(f"It holds {counted(session.answers, 'answer')} of probes and no measurement; e exports them.")
         self.read_measurements(session.id)
 
     # -- what can be asked for
@@ -325,6 +332,19 @@ class SessionsScreen(LabScreen):
         self.read_sessions()
 
 
+def columns_of(sessions: Sequence[Session]) -> tuple[TableColumn, ...]:
+    """The columns in which there is something to see."""
+    empty = {"name": not any(each.name for each in sessions), "answers": not any(each.answers for each in sessions)}
+    return tuple(column for column in _COLUMNS if not empty.get(column.key))
+
+
+def count_words(sessions: Sequence[Session]) -> str:
+    """How many there are, and how much they hold."""
+    measured, answers = sum(each.measurements for each in sessions), sum(each.answers for each in sessions)
+    words = [counted(len(sessions), "session"), counted(measured, "measurement")]
+    return " · ".join([*words, counted(answers, "answer")] if answers else words)
+
+
 def describe(session: Session) -> Content:
     """A session in one line: its name or start, and where it was measured."""
     machine = strip_words(session.environment.machine)
@@ -334,7 +354,9 @@ def describe(session: Session) -> Content:
 
 
 def _question(session: Session) -> str:
-    number = f"{session.measurements:,} {'measurement' if session.measurements == 1 else 'measurements'}"
+    number = counted(session.measurements, "measurement")
+    if session.answers:
+        number += f" and {counted(session.answers, 'answer')} of probes"
     name = f" “{one_line(session.name)}”" if session.name else ""
     started = local_time(session.started_at)
     return f"The session{name} of {started} holds {number}. Deleting it can't be undone."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Center, Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Button, Static
 
@@ -46,11 +47,7 @@ class NothingMarked(Vertical):
         """Title, how to mark, and the offer."""
         with Vertical():
             yield Static("No model is marked", markup=False, classes="title")
-            yield Static(
-                f"Mark one to four models to {self._purpose}: F2 for Models, space on each, then come back.",
-                markup=False,
-                classes="how",
-            )
+            yield Static(_how(self._purpose), classes="how")
             if self._offer:
                 with Center():
                     yield Button("Begin with what is here", variant="primary", compact=True)
@@ -62,6 +59,16 @@ class NothingMarked(Vertical):
         """Pass the offer on."""
         event.stop()
         self.post_message(self.Accepted(self._offer))
+
+
+def _how(purpose: str) -> Content:
+    return Content.assemble(
+        f"Mark one to four models to {purpose}:\n",
+        ("F2", "bold $primary"),
+        " lists them, ",
+        ("space", "bold $primary"),
+        " marks, then come back here.",
+    )
 
 
 def offer_from(models: Sequence[LocalModel], count: int = 2) -> tuple[LocalModel, ...]:

@@ -12,10 +12,13 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
+from slmtui.ui.commands import COMMANDS
+
 _MORE = "…"
 """Stands for keys that found no room: help and the palette list them all."""
 _RIGHT = ("app.help", "app.quit", "app.palette")
 """Commands at the right edge, the last to go first."""
+_SHY = frozenset(command.id for command in COMMANDS if command.shy)
 _GAP = "  "
 
 
@@ -66,7 +69,7 @@ class KeyBar(Widget):
         found: dict[str, Key] = {}
         for active in screen.active_bindings.values() if self.is_attached else ():
             binding = active.binding
-            if binding.show and binding.action not in found:
+            if binding.show and binding.action not in found and (active.enabled or binding.id not in _SHY):
                 cap = self.app.get_key_display(binding)
                 words = active.tooltip or binding.description
                 found[binding.action] = Key(
@@ -97,7 +100,8 @@ class KeyBar(Widget):
 
     def _at(self, x: int) -> Key | None:
         left, right = self._shown()
-        for keys, at in ((left, 0), (right, self.content_size.width - _cells(right))):
+        for keys, begin in ((left, 0), (right, self.content_size.width - _cells(right))):
+            at = begin
             for key in keys:
                 if at <= x < at + key.cells:
                     return key

@@ -28,8 +28,8 @@ _FILTERS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("thinking", ((None, "any kind"), (True, "thinking"), (False, "not thinking"))),
     ("format", ((None, "any format"), ("GGUF", "GGUF"), ("MLX", "MLX"))),
 )
-_GAPS = (" ▾   ", " ▾  ", "  ", " ")
-"""What stands after a filter, the longest that fits."""
+_GAPS = ((" ▾   ", False), (" ▾  ", False), (" ▾  ", True), ("  ", True), (" ", True))
+"""What stands after a filter, and whether one that admits anything is named briefly; the first that fits."""
 
 
 def labels(wanted: Wanted) -> list[str]:
@@ -69,8 +69,7 @@ class ModelFilter(Widget, can_focus=True):
 
     def render(self) -> Content:
         """All filters; one that filters stands out."""
-        gap = self._gap()
-        mark = Content.styled(gap, "$text-muted")
+        mark = Content.styled(self._form()[0], "$text-muted")
         return Content.assemble(*(each for number in range(len(_FILTERS)) for each in (self._part(number), mark)))
 
     def action_choose(self, step: int) -> None:
@@ -93,7 +92,7 @@ class ModelFilter(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Take the next value of what was clicked."""
-        left, at, gap = 0, event.get_content_offset_capture(self).x, len(self._gap())
+        left, at, gap = 0, event.get_content_offset_capture(self).x, len(self._form()[0])
         for number in range(len(_FILTERS)):
             right = left + len(self._label(number))
             if left <= at < right + gap:
@@ -107,13 +106,11 @@ class ModelFilter(Widget, can_focus=True):
         self.post_message(self.Changed(self.wanted))
 
     def _label(self, number: int) -> str:
-        field, values = _FILTERS[number]
-        return next(label for value, label in values if value == getattr(self.wanted, field))
+        return _named(self.wanted, number, brief=self._form()[1])
 
-    def _gap(self) -> str:
-        width = sum(len(self._label(number)) for number in range(len(_FILTERS)))
-        room = self.content_size.width - width
-        return next((gap for gap in _GAPS if len(gap) * len(_FILTERS) <= room), _GAPS[-1])
+    def _form(self) -> tuple[str, bool]:
+        width = self.content_size.width + 2  # the last gap needs no blanks at its end
+        return next((form for form in _GAPS if _cells(self.wanted, *form) <= width), _GAPS[-1])
 
     def _part(self, number: int) -> Content:
         label = self._label(number)
@@ -121,3 +118,14 @@ class ModelFilter(Widget, can_focus=True):
             return Content.styled(label, "$block-cursor-foreground on $block-cursor-background")
         chosen = getattr(self.wanted, _FILTERS[number][0]) is not None
         return Content.styled(label, "bold $primary" if chosen else "$text-muted")
+
+
+def _named(wanted: Wanted, number: int, *, brief: bool) -> str:
+    """A filter in words: its value, or, where it admits anything, briefly what it is about."""
+    field, values = _FILTERS[number]
+    label = next(label for value, label in values if value == getattr(wanted, field))
+    return label.rpartition(" ")[2] if brief and getattr(wanted, field) is None else label
+
+
+def _cells(wanted: Wanted, gap: str, brief: bool) -> int:
+    return sum(len(_named(wanted, number, brief=brief)) + len(gap) for number in range(len(_FILTERS)))

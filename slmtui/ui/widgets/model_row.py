@@ -160,6 +160,17 @@ class ModelRow:
             "prefill": _speed(self.prefill_tps, self.outlook.prefill_tps if self.outlook else None),
             "decode": _speed(self.decode_tps, self.outlook.decode_tps if self.outlook else None),
             "licence": self._licence(missing),
+            **self._origin(missing),
+        }
+
+    def _origin(self, missing: str) -> dict[str, Figure]:
+        """Who made it and when, and for how long a context it was trained."""
+        card, context = self.offer.card, self.shape.context
+        maker, released = (card.developer, card.released) if card else (None, None)
+        return {
+            "maker": Figure(maker or NOT_MEASURED, maker, "muted"),
+            "context": Figure(f"{context:,}" if context else missing, context, "muted"),
+            "released": Figure(released or NOT_MEASURED, released, "muted"),
         }
 
     def _memory(self, missing: str) -> Figure:

@@ -15,6 +15,9 @@ _COLUMNS = (
     TableColumn("prefill", "prefill", 9, rank=3, right=True, unit="tok/s"),
     TableColumn("decode", "decode", 9, right=True, unit="tok/s"),
     TableColumn("licence", "licence", 10, rank=5, room=24),
+    TableColumn("maker", "maker", 12, rank=1, room=20, extra=True),
+    TableColumn("context", "context", 7, rank=2, right=True, extra=True),
+    TableColumn("released", "released", 10, rank=3, extra=True),
 )
 
 

@@ -147,10 +147,12 @@ def _accounts(machine: Machine, live: Live) -> list[str]:
     brief = msgspec.structs.replace(full, cpu=name, memory=free)
     bare = msgspec.structs.replace(brief, cpu=Cpu(), apple_chip=None, product=None)
     machines = [strip_words(each) for each in (full, brief, bare, Machine(memory=free))]
+    if machines[-1]:
+        machines.append(memory(full.memory.available_bytes))
     if not live.loaded:
         return machines
     each = " · ".join(f"{one_line(name)} {memory(used)}" for name, used in live.loaded)
     number = len(live.loaded)
     total = sum(used or 0 for _, used in live.loaded)
     all_of_them = f"{number} {'model' if number == 1 else 'models'} {memory(total or None)}"
-    return [f"{loaded} · {words}" for loaded in (each, all_of_them) for words in machines] + [machines[-1]]
+    return [f"{loaded} · {words}" for loaded in (each, all_of_them) for words in machines] + machines[-2:]

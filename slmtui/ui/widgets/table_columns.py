@@ -32,6 +32,8 @@ class TableColumn:
     sortable: bool = True
     room: int = 0
     """Cells up to which it grows when there is space left; 0 keeps its width."""
+    extra: bool = False
+    """Whether it is shown only where the others have grown as far as they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +59,24 @@ def fit_columns(columns: Sequence[TableColumn], width: int, padding: int) -> dic
     `padding` is what each column takes beside its own width. What is left over goes to the columns that have
     room, the first of them first.
     """
-    shown = list(columns)
-    for rank in sorted({column.rank for column in columns}, reverse=True):
+    shown = [column for column in columns if not column.extra]
+    for rank in sorted({column.rank for column in shown}, reverse=True):
         if rank == 0 or sum(column.width + padding for column in shown) <= width:
             break
         shown = [column for column in shown if column.rank < rank]
+    spare = width - sum(max(column.width, column.room) + padding for column in shown)
+    for column in sorted((column for column in columns if column.extra), key=lambda column: column.rank):
+        spare -= column.width + padding
+        if spare < 0:
+            break
+        shown.append(column)
     spare = max(0, width - sum(column.width + padding for column in shown))
     widths: dict[str, int] = {}
     for column in shown:
         more = min(spare, max(0, column.room - column.width))
         widths[column.key] = column.width + more
         spare -= more
-    return widths
+    return {column.key: widths[column.key] for column in columns if column.key in widths}
 
 
 def shown_in(figure: Figure, cells: int) -> str:
