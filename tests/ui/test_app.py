@@ -15,6 +15,7 @@ from slmtui.lab.services import Services
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.help import HelpScreen
 from slmtui.ui.screens.models import ModelsScreen
+from slmtui.ui.screens.palette import Palette
 from slmtui.ui.screens.sessions import SessionsScreen
 from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.strip import Live, Strip, Tab, words_for
@@ -100,6 +101,24 @@ async def test_the_palette_offers_what_can_be_done_here_and_now() -> None:
         await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
         assert "Mark" not in commands(app)
         assert "Export" not in commands(app), "nothing was measured"
+
+
+async def test_the_palette_says_each_command_s_key() -> None:
+    async with running() as (app, _):
+        help_of = {command.title: command.help for command in app.get_system_commands(app.screen)}
+        assert help_of["Mark"].startswith("space · Mark or unmark")
+        assert help_of["Go to Chat"].startswith("F3 2 · ")
+
+
+async def test_themes_are_chosen_in_the_palette() -> None:
+    async with running((80, 24)) as (app, pilot):
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: isinstance(app.screen, Palette) and isinstance(app.focused, Input))
+        await pilot.press(*"slmtui-light")
+        offered = app.screen.query_one(OptionList)
+        await until(pilot, lambda: offered.option_count == 1 and offered.highlighted == 0)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.theme == "slmtui-light")
 
 
 async def test_a_command_of_the_palette_acts_on_the_screen() -> None:

@@ -8,7 +8,7 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from slmtui.ui.widgets.fit_table import Figure, FitTable, TableColumn
+from slmtui.ui.widgets.fit_table import Figure, FitTable, TableColumn, fit_columns
 from tests.ui.steps import until
 
 COLUMNS = (
@@ -16,6 +16,20 @@ COLUMNS = (
     TableColumn("speed", "speed", 5, rank=1, right=True, unit="tok/s"),
     TableColumn("note", "note", 4, rank=2, sortable=False),
 )
+
+
+def test_an_extra_column_comes_only_when_the_others_have_grown() -> None:
+    columns = (*COLUMNS, TableColumn("more", "more", 4, rank=1, extra=True), TableColumn("most", "most", 3, extra=True))
+    widths = {width: fit_columns(columns, width, 2) for width in (20, 29, 30, 33, 36, 99)}
+    assert [list(each) for each in widths.values()] == [
+        ["name", "speed"],
+        ["name", "speed", "note"],
+        ["name", "speed", "note", "most"],
+        ["name", "speed", "note", "most"],
+        ["name", "speed", "note", "more", "most"],
+        ["name", "speed", "note", "more", "most"],
+    ]
+    assert all(width["name"] == 10 for width in widths.values())
 
 
 class Host(App[int]):

@@ -71,7 +71,29 @@ async def test_the_line_of_filters_works_with_keys(size: tuple[int, int]) -> Non
         await until(pilot, lambda: app.focused is table)
         await pilot.press("escape")
         await until(pilot, lambda: len(table) == everything)
-        assert "all models" in lines(app)
+        assert screen_of(app).wanted == Wanted()
+
+
+async def test_the_filters_and_the_marks_fit_a_narrow_terminal() -> None:
+    async with running((80, 24)) as (app, pilot):
+        assert "models ▾  fit ▾  size ▾  licence ▾  kind ▾  format ▾" in lines(app)
+        await until(pilot, lambda: QWEN in table_of(app))
+        await pilot.press("space", "down", "space")
+        await until(pilot, lambda: "121 models  ● 2 marked" in lines(app))
+        await look_for(app, pilot, Wanted(here=True, most_parameters=10**9))
+        screen_of(app).query_one(ModelFilter).wanted = Wanted(here=True, most_parameters=10**9)
+        await until(pilot, lambda: "here ▾  fit ▾  ≤ 1B ▾  licence ▾" in lines(app))
+        assert "5 of 121  ● 2 marked" in lines(app)
+
+
+async def test_a_wide_terminal_shows_who_made_it_and_when() -> None:
+    async with running((200, 30)) as (app, pilot):
+        table = table_of(app)
+        await until(pilot, lambda: QWEN in table)
+        assert table.shown_columns[-3:] == ("maker", "context", "released")
+        assert table.figure(QWEN, "maker").text == "Alibaba"
+        assert table.figure(QWEN, "context").text == "40,960"
+        assert table.figure(QWEN, "released").text == "2025-04-27"
 
 
 async def test_a_click_on_a_filter_takes_its_next_value() -> None:

@@ -5,6 +5,7 @@ import json
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
@@ -80,6 +81,28 @@ async def test_sessions_are_listed_newest_first_with_the_cells_of_the_highlighte
         assert cells.figure(key, "ttft").text == "25 ms"
         assert cells.figure(key, "memory").text == "40 MiB"
         assert "Pocket 5M Q8_0 · demo" in cells.figure(key, "model").text
+
+
+async def test_columns_in_which_there_is_nothing_make_room_for_the_models() -> None:
+    services, _ = with_sessions("")
+    async with running((80, 24), services=services) as (app, pilot):
+        await opened(app, pilot)
+        assert listed(app).shown_columns == ("mark", "started", "measurements", "models")
+        services.store.rename_session(listed(app).keys[0], "cold start")
+        await pilot.press("f2", "f6")
+        await until(pilot, lambda: "name" in listed(app).shown_columns)
+
+
+async def test_a_session_of_answers_alone_says_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    services, (session,) = with_sessions("")
+    answered = msgspec.structs.replace(session, measurements=0, answers=600)
+    monkeypatch.setattr(services.store, "sessions", lambda: (answered,))
+    async with running((80, 24), services=services) as (app, pilot):
+        await opened(app, pilot)
+        assert "600 answers of probes" in shown(app, "#only-answers")
+        assert not app.screen.query_one(CellTable).display
+        assert listed(app).figure(session.id, "answers").text == "600"
+        assert shown(app, "#count") == "1 session · 0 measurements · 600 answers"
 
 
 async def test_what_is_measured_meanwhile_is_there_on_return() -> None:
