@@ -23,7 +23,6 @@ from slmtui.sources.config import Config
 
 ENGINES: Mapping[Format, Literal["llama.cpp", "MLX"]] = {"GGUF": "llama.cpp", "MLX": "MLX"}
 """The engine that opens a format."""
-MLX_MISSING = "MLX is not installed here; install it (pip install 'slmtui[mlx]'), or pull a GGUF variant"
 RESERVE_BYTES = 256 * 1024 * 1024
 """Memory that a model may not take: the worker itself and what the system needs to stay responsive."""
 
@@ -59,6 +58,15 @@ def formats() -> tuple[Format, ...]:
         return ("GGUF",)
     apple = sys.platform == "darwin" and platform.machine() == "arm64"
     return ("MLX", "GGUF") if apple else ("GGUF", "MLX")
+
+
+def mlx_missing() -> str:
+    """What to do where MLX is not installed."""
+    if sys.platform == "linux":
+        return "MLX is not installed here; install it (pip install 'slmtui[mlx]'), or pull a GGUF variant"
+    if sys.platform == "darwin":
+        return "MLX is not installed here; `slmtui hardware` says whether it can be, or pull a GGUF variant"
+    return "MLX does not run on this system; pull a GGUF variant"
 
 
 def load_request(

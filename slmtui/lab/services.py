@@ -136,7 +136,7 @@ class Services:
         """
         model = self.find_any(spec)
         if model.format not in self.formats:
-            raise library.UnknownModelError(f"{model.id} is here in MLX's format, and {loading.MLX_MISSING}")
+            raise library.UnknownModelError(f"{model.id} is here in MLX's format, and {loading.mlx_missing()}")
         return model
 
     def find_any(self, spec: str) -> LocalModel:

@@ -105,6 +105,29 @@ def test_mlx_is_preferred_on_apple_silicon(
     assert loading.formats() == formats
 
 
+async def test_where_mlx_is_preferred_it_is_the_default_of_every_model_that_has_a_variant_for_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, list[str]] = {}
+    for formats in (("MLX", "GGUF"), ("GGUF", "MLX")):
+        monkeypatch.setattr(loading, "formats", lambda formats=formats: formats)
+        async with services(home / formats[0]) as opened:
+            both = [card for card in opened.catalog if {each.format for each in card.variants} == {"MLX", "GGUF"}]
+            found[formats[0]] = [card.default_variant.format for card in both if card.default_variant]
+    assert set(found["MLX"]) == {"MLX"}
+    assert set(found["GGUF"]) == {"GGUF"}
+    assert len(found["MLX"]) == len(found["GGUF"]) > 20
+
+
+@pytest.mark.parametrize(
+    ("system", "words"), [("linux", "slmtui[mlx]"), ("darwin", "slmtui hardware"), ("win32", "does not run")]
+)
+def test_what_to_do_without_mlx_depends_on_the_system(monkeypatch: pytest.MonkeyPatch, system: str, words: str) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    assert words in loading.mlx_missing()
+    assert loading.mlx_missing().endswith("pull a GGUF variant")
+
+
 def test_the_default_in_the_preferred_format() -> None:
     def card(*labels: str, default: str | None = None) -> ModelCard:
         forms = {label: "MLX" if label.endswith("bit") or label == "bf16" else "GGUF" for label in labels}
