@@ -32,6 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _give_up(sys.stderr)
 
 
+def is_dumb() -> bool:
+    """Whether the terminal says that it understands nothing but lines of text."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def _ended(arguments: Sequence[str] | None) -> int:
     """Run the program to its end, whatever that is, and return its exit code."""
     try:
@@ -75,6 +80,10 @@ def _give_up(stream: TextIO) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    if not (sys.argv[1:] if arguments is None else arguments):  # the app needs no parser, and its first frame waits
+        from slmtui.cli.start import start
+
+        return start()
     from importlib import import_module
 
     from slmtui.cli.parser import parse

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from slmtui.cli.terminal import EXPECTED, CommandError, fail, is_dumb, say, with_services
+from slmtui.cli import is_dumb
+from slmtui.core.catalog import CatalogError
 from slmtui.lab.services import Services
+from slmtui.sources.paths import PathError
+from slmtui.sources.resources import ResourceError
+
+if TYPE_CHECKING:
+    import argparse
 
 
-def start(_: argparse.Namespace) -> int:
+def start(_: argparse.Namespace | None = None) -> int:
     """Open the app; without a terminal, compare the bundled models and say where the export is."""
     if sys.stdin.isatty() and sys.stdout.isatty():
         if not is_dumb():
@@ -17,6 +23,8 @@ def start(_: argparse.Namespace) -> int:
         why = "this terminal can show lines only (TERM is dumb)"
     else:
         why = "there is no terminal here"
+    from slmtui.cli.terminal import say, with_services
+
     say(f"slmtui: {why}, so the app cannot open. Comparing the bundled models instead.")
     return with_services(_compare)
 
@@ -26,13 +34,16 @@ def _open_app() -> int:
 
     try:
         services = Services.open(strict=False)
-    except EXPECTED as error:
+    except (CatalogError, PathError, ResourceError) as error:
+        from slmtui.cli.terminal import fail
+
         return fail(str(error))
     return run_app(services)
 
 
 async def _compare(services: Services) -> int:
     from slmtui.cli.bench import run_plan
+    from slmtui.cli.terminal import CommandError, say
     from slmtui.lab import speed
 
     bundled = tuple(model for model in services.models() if model.card is not None and model.card.bundled)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import re
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
 
-from slmtui.cli import DONE, FAILED, USAGE
+from slmtui.cli import DONE, FAILED, USAGE, is_dumb
 from slmtui.core.catalog import CatalogError
 from slmtui.core.plan import PlanError
 from slmtui.core.task import TaskError
@@ -95,11 +94,6 @@ def progress(message: str) -> None:
         width = shutil.get_terminal_size().columns - 1
         with contextlib.suppress(OSError):
             print(f"\r\x1b[K{shorten(clean(message), width)}", end="", file=sys.stderr, flush=True)
-
-
-def is_dumb() -> bool:
-    """Whether the terminal says that it understands nothing but lines of text."""
-    return os.environ.get("TERM") == "dumb"
 
 
 def print_json(document: object) -> int:

@@ -77,7 +77,8 @@ class Services:
         is wrong becomes a notice in any case: it spoils nothing but its own entries.
 
         Raises:
-            PathError, StoreError, ConfigError: only with `strict`.
+            PathError: `SLMTUI_HOME` names a user who does not exist; with `strict` also folders that cannot be made.
+            StoreError, ConfigError: only with `strict`.
             CatalogError: the shipped catalog is damaged.
         """
         paths = Paths.find()

@@ -11,20 +11,22 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from slmtui.core.measurement import Environment, Measurement, Session
-from slmtui.core.results import cell_results
 from slmtui.core.text import one_line
 from slmtui.sources.store_file import StoreFile, insert_measurement
 from slmtui.sources.store_imports import ImportTable
-from slmtui.sources.store_plans import PlanTable
-from slmtui.sources.store_probes import ProbeTable
 from slmtui.sources.store_schema import StoreError
+
+if TYPE_CHECKING:
+    from slmtui.sources.store_plans import PlanTable
+    from slmtui.sources.store_probes import ProbeTable
 
 __all__ = ["Store", "StoreError"]
 
@@ -40,11 +42,25 @@ class Store:
     def __init__(self, file: StoreFile) -> None:
         self.path = file.path
         """The database file; None when it lives in memory and ends with the program."""
-        self.plans = PlanTable(file)
-        self.probes = ProbeTable(file, self._write_session)
         self.imports = ImportTable(file)
         self._file = file
         self._running: dict[str, Session] = {}
+
+    # What knows plans is imported when it is asked for: it costs 20 ms, and the app's first frame does not need it.
+
+    @cached_property
+    def plans(self) -> PlanTable:
+        """The plans of benchmarks."""
+        from slmtui.sources.store_plans import PlanTable
+
+        return PlanTable(self._file)
+
+    @cached_property
+    def probes(self) -> ProbeTable:
+        """The plans of probes, and their answers."""
+        from slmtui.sources.store_probes import ProbeTable
+
+        return ProbeTable(self._file, self._write_session)
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -180,6 +196,8 @@ class Store:
             " FROM newest AS n)"
             " SELECT record FROM own JOIN chosen USING (model, session, plan, cell) ORDER BY seq"
         )
+        from slmtui.core.results import cell_results
+
         with self._file.reading() as connection:
             found = [self._file.decoded(record, Measurement) for (record,) in connection.execute(query)]
         return {

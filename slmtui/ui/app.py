@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 import msgspec
@@ -67,7 +68,8 @@ class SlmtuiApp(App[int], inherit_bindings=False):
     """Small language models on this machine, side by side."""
 
     TITLE = "slmtui"
-    CSS_PATH = "app.tcss"
+    # The first screen's style sheet is read with the app's own: apart, Textual would parse everything once more.
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "screens/models.tcss"]
     DEFAULT_CSS = """
     .sheet {
         width: 72;

@@ -50,3 +50,11 @@ def test_a_terminal_that_shows_lines_only(tmp_path: Path, monkeypatch: pytest.Mo
     assert code == 1
     assert sent.startswith("slmtui: this terminal can show lines only (TERM is dumb), so the app cannot open.")
     assert "\x1b" not in sent
+
+
+def test_a_home_of_nobody_is_told_before_the_app_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLMTUI_HOME", "~nobody-of-this-name/slmtui")
+    code, sent = on_terminal()
+    assert code == 1
+    assert "nobody-of-this-name" in sent
+    assert "Traceback" not in sent
