@@ -25,6 +25,7 @@ KEYS = {
     "enter": "\r",
     "esc": "\x1b",
     "down": "\x1b[B",
+    "ctrl+l": "\x0c",
     "ctrl+q": "\x11",
     "f2": "\x1bOQ",
     "f4": "\x1bOS",

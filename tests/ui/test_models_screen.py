@@ -42,7 +42,7 @@ async def test_the_bundled_models_are_listed_at_once_and_their_numbers_fill_in()
     async with running() as (app, pilot):
         table = table_of(app)
         assert {f"pocket-5m:{label}" for label in ("Q4_K_M", "Q8_0", "F16")} <= set(table.keys)
-        assert table.figure(Q8, "memory").text == "…"
+        assert table.figure(Q8, "memory").text[0] in "…~", "not looked into yet, or estimated"
         screen = await read_all(app, pilot)
         inspected = await app.services.inspect(app.services.find(Q8))
         assert isinstance(inspected, Inspected)
