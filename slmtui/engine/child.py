@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -41,9 +42,17 @@ async def run_child(command: Sequence[str], environment: Mapping[str, str], pati
     finally:
         if process.returncode is None:
             process.kill()
-            await process.communicate()  # to the end of its output, which also closes the pipe
+            await _killed(process)
     why = f"ended with signal {-code}" if code < 0 else f"ended with code {code}"
     return Ended(bytes(output), code, why if code else None)
+
+
+async def _killed(process: asyncio.subprocess.Process) -> None:
+    """Wait until it has ended and its pipe is closed; another cancel waits too: a killed process ends at once."""
+    ending = asyncio.create_task(process.communicate())
+    while not ending.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(ending)
 
 
 async def _end(process: asyncio.subprocess.Process, output: bytearray) -> int:

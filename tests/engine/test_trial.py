@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 
 import psutil
@@ -210,3 +211,14 @@ async def test_an_f16_model_would_prove_nothing(crash: Crash) -> None:
     crash("repacked")
     async with worker(Path("/dev/null")) as client:
         assert isinstance((await run(client, Load(path=str(F16), threads=1)))[-1], Loaded)
+
+
+async def test_a_child_has_ended_when_its_caller_was_cancelled_again_and_again() -> None:
+    before = set(psutil.Process().children())
+    caller = asyncio.create_task(run_child([sys.executable, "-c", "import time; time.sleep(600)"], os.environ, 600))
+    await until(lambda: set(psutil.Process().children()) - before)
+    children = set(psutil.Process().children()) - before
+    while not caller.done():
+        caller.cancel()
+        await asyncio.sleep(0)
+    assert not [child for child in children if child.is_running()]
