@@ -18,6 +18,7 @@ from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.screens.palette import Palette
 from slmtui.ui.screens.sessions import SessionsScreen
 from slmtui.ui.widgets.model_table import ModelTable
+from slmtui.ui.widgets.prompt import Prompt
 from slmtui.ui.widgets.strip import Live, Strip, Tab, words_for
 from tests.ui.steps import running, sheet_gone, shown, until
 
@@ -71,6 +72,16 @@ async def test_keys_go_to_every_screen_and_back(key: str, place: str) -> None:
         assert here == [place]
         await pilot.press("f2")
         await until(pilot, lambda: app.current_mode == "models")
+
+
+@pytest.mark.parametrize(("key", "place"), [("f2", "models"), ("f4", "probe"), ("f5", "compare"), ("f6", "sessions")])
+async def test_function_keys_leave_chat_while_its_prompt_has_the_focus(key: str, place: str) -> None:
+    async with running() as (app, pilot):
+        app.marked = (app.services.find("pocket-2m:Q8_0"),)
+        await app.action_go("chat")
+        await until(pilot, lambda: isinstance(app.focused, Prompt))
+        await pilot.press(key)
+        await until(pilot, lambda: app.current_mode == place)
 
 
 async def test_a_click_on_a_name_in_the_strip_goes_there() -> None:

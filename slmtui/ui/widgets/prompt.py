@@ -41,6 +41,10 @@ class Prompt(TextArea):
         self._at = 0
         """Position in `_sent`; its length means the draft."""
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave F6, with which a text area selects a line, to the screens."""
+        return action != "select_line" and super().check_action(action, parameters)
+
     def on_key(self, event: events.Key) -> None:
         """Send on enter, in the order of the keys: a binding with priority would overtake letters typed before."""
         if event.key == "enter":
