@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import aclosing
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -80,11 +81,8 @@ async def said(load: Load, texts: list[str] | None = None) -> tuple[list[str], l
 
 async def compare(made: Path) -> None:
     """Print a line for each form."""
-    exact = {"type_k": "f32", "type_v": "f32", "flash_attention": "off", "sequences": 8}
-    loads = {
-        f"llama.cpp {label}": Load(path=str(gguf(label)), **exact)  # type: ignore[arg-type]
-        for label in ("F16", "Q8_0", "Q4_K_M")
-    }
+    exact = partial(Load, type_k="f32", type_v="f32", flash_attention="off", sequences=8)
+    loads = {f"llama.cpp {label}": exact(path=str(gguf(label))) for label in ("F16", "Q8_0", "Q4_K_M")}
     loads |= {f"MLX {form}": Load(path=str(made / f"pocket-5m-{form}"), engine="MLX") for form in MLX_FORMS}
     texts, reference = await said(loads.pop("llama.cpp F16"))
     print(f"{'form':<18} {'words':>5} {'off, mean':>10} {'off, most':>10} {'text':>6}   beside llama.cpp's F16")

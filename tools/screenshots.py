@@ -26,6 +26,7 @@ from slmtui.lab.services import Services  # noqa: E402
 from slmtui.ui.app import SlmtuiApp  # noqa: E402
 from slmtui.ui.screens.compare import CompareScreen  # noqa: E402
 from slmtui.ui.screens.probe import ProbeScreen  # noqa: E402
+from slmtui.ui.screens.sessions import SessionsScreen  # noqa: E402
 
 SIZE = (120, 36)
 FONT = "DejaVu Sans Mono"
@@ -80,7 +81,7 @@ async def take_all(folder: Path) -> None:
             await until(pilot, lambda: shown(app).count("done ") == len(MODELS))
         await take(pilot, folder / "chat.png")
         await pilot.press("f6")
-        await until(pilot, lambda: "pocket" in shown(app).lower())
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
         await take(pilot, folder / "sessions.png")
         app.theme = "slmtui-light"
         await pilot.press("f3")

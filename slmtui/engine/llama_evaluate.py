@@ -131,15 +131,9 @@ class Evaluator(evaluator.Evaluator):
 
     def stepped(self, tokens: Sequence[int]) -> Generator[None]:
         """See `evaluator.Evaluator.stepped`."""
-        decode, synchronize, context = self.bindings.llama_decode, self.bindings.llama_synchronize, self.context
-        one, batch, cached, stop = self._one, self._one_batch, self.cached, self.stop
-        for token in tokens:  # `evaluate_one` without its call: the smallest models take 100 µs a token
-            one[0] = token
-            code = decode(context, batch)
-            if code == 0 and not stop.is_set():
-                cached.append(token)
-            else:
-                self._after(code, [token])
+        synchronize, context = self.bindings.llama_synchronize, self.context
+        for token in tokens:
+            self.evaluate_one(token)
             synchronize(context)
             yield
 

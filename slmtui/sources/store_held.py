@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
@@ -48,7 +49,7 @@ class Stored(Generic[_Record, _Done]):
     """What was measured or asked, in that order."""
 
 
-class HeldPlans(Generic[_Record, _Done]):
+class HeldPlans(ABC, Generic[_Record, _Done]):
     """The plans of one kind in one store, and what is done of them."""
 
     KIND: PlanKind
@@ -132,8 +133,9 @@ class HeldPlans(Generic[_Record, _Done]):
                 (cell, state, reason, plan_id),
             )
 
+    @abstractmethod
     def _done(self, connection: sqlite3.Connection, plan_id: str) -> tuple[_Done, ...]:
-        raise NotImplementedError
+        """What was measured or asked so far, in that order."""
 
     def _claim(self, connection: sqlite3.Connection, plan_id: str) -> HeldPlan | None:
         """Take a plan into this process's hands, in a transaction; None when it was never begun.

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from slmtui.core.task import Item
 from slmtui.core.task_checks import explained, quoted
 from slmtui.core.text import counted
+
+if TYPE_CHECKING:
+    import _csv
 
 NumberedItems = tuple[tuple[int, Item], ...]
 """Items with the line of the file that each begins in."""
@@ -61,12 +65,12 @@ def from_csv(text: str) -> tuple[NumberedItems, tuple[Fault, ...]]:
     return tuple(items), tuple(faults)
 
 
-def _rows(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    line: int = reader.line_num + 1  # type: ignore[attr-defined]
+def _rows(reader: _csv.Reader) -> Iterator[tuple[int, list[str]]]:
+    line = reader.line_num + 1
     for cells in reader:
         if cells:
             yield line, cells
-        line = reader.line_num + 1  # type: ignore[attr-defined]
+        line = reader.line_num + 1
 
 
 def _wrong_names(names: Sequence[str]) -> str | None:
