@@ -7,7 +7,8 @@ Models are the bundled ones and ones with random weights in the sizes of real on
 kept. Each case has a worker of its own. For memory the context is filled (of larger files to 2,048 tokens: of what lies
 beyond only the masks, 1 KiB a token, are not touched yet), 512 tokens of it in one prefill, then 16 are decoded; what
 counts is the figure of core.events.ProcessMemory that the operating system charges. Two estimates are laid beside it:
-from the file's header, and from facts as a catalog has them, without the file. For speed the machine's ceiling is
+from the file's header, and without the file, from the catalog's card of the model that it was made after (of models
+that were not made after any, from the facts that a measurement keeps). For speed the machine's ceiling is
 measured first; prefill is of 512 tokens and decode of 64 from an empty context, medians of three after a warm-up.
 "others" is the estimate as corrected by all other models' measurements. llmfit's published formulas are the peer.
 
@@ -34,7 +35,7 @@ from peers.random_families import random_family
 from peers.random_model import random_models
 
 from slmtui.core.ceiling import Ceiling
-from slmtui.core.estimate import anatomy_of
+from slmtui.core.estimate import Anatomy, anatomy_of
 from slmtui.core.estimate_card import anatomy_of_facts
 from slmtui.core.estimate_learn import Observed, learn
 from slmtui.core.estimate_memory import Host, Setup, memory_parts, process_bytes
@@ -49,6 +50,7 @@ from slmtui.lab.fit import host_of
 from slmtui.sources.detect import detect
 from slmtui.sources.detect_cache import last_cache_bytes
 from slmtui.sources.gguf import read_header
+from tests.families import as_card
 
 POCKET = ROOT / "slmtui" / "pocket"
 FOLDER = Path(tempfile.gettempdir()) / "slmtui-fit"
@@ -84,7 +86,7 @@ class Case(msgspec.Struct, kw_only=True):
     header: float
     """Estimate from the file's header."""
     card: float | None
-    """Estimate from facts as a catalog has them."""
+    """Estimate without the file."""
     low: float = 0.0
     high: float = 0.0
     peer: float | None = None
@@ -146,6 +148,12 @@ def file_of(name: str) -> Path:
     return random_family(FOLDER, *family)
 
 
+def without_file(name: str, path: Path, facts: ModelFacts) -> Anatomy | None:
+    """What the catalog says of such a model, or else a measurement."""
+    model, _, quantization = name.rpartition("-")
+    return as_card(model, path, quantization) or anatomy_of_facts(facts)
+
+
 async def memory_cases(options: argparse.Namespace, host: Host, known: Sequence[Case]) -> None:
     """Every model at every context with every type of cache."""
     done = {(case.model, case.context, case.kv) for case in known if case.what == "memory"}
@@ -167,7 +175,7 @@ async def memory_case(path: Path, name: str, setup: Setup, host: Host) -> Case:
         Measure(prompt_tokens=0, generated_tokens=16, depth=0),
     ]
     seen = await ask(load, asked)
-    bare = anatomy_of_facts(seen.facts)
+    bare = without_file(name, path, seen.facts)
     return Case(
         what="memory",
         model=name,
@@ -199,7 +207,7 @@ async def speed_case(path: Path, name: str, host: Host, rates: Rates) -> list[Ca
     setup = Setup(context=1024)
     load = Load(path=str(path), context=setup.context, threads=rates.threads or 1)
     seen = await ask(load, [Measure(generated_tokens=64, repetitions=4)])
-    fitting, bare = anatomy_of([read_header(path)]), anatomy_of_facts(seen.facts)
+    fitting, bare = anatomy_of([read_header(path)]), without_file(name, path, seen.facts)
     said = speed(fitting, setup, host, rates)
     other = speed(bare, setup, host, rates) if bare else None
     cases: list[Case] = []

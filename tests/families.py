@@ -11,13 +11,22 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
+from slmtui.core.catalog import Variant
+from slmtui.core.estimate import Anatomy, anatomy_of
+from slmtui.core.estimate_card import anatomy_of_card
 from slmtui.core.gguf import TYPES_BY_NAME
+from slmtui.sources.catalog import read_catalog
+from slmtui.sources.gguf import read_header
 from tests.engine.gguf_files import ARRAY, FLOAT32, INT32, STRING, UINT32, Gguf, Tensor
 
 BOOL = 7
-_NUMBERS = {"f32": 0, "f16": 1, "q8_0": 8, "q4_K": 12, "q6_K": 14}
+_NUMBERS = {"f32": 0, "f16": 1, "q5_0": 6, "q8_0": 8, "q4_K": 12, "q6_K": 14}
+_FILE_TYPES = {"F16": 1, "Q8_0": 7, "Q4_K_M": 15}
 
 
 class Family(NamedTuple):
@@ -58,15 +67,30 @@ MODELS: dict[str, tuple[str, Sizes]] = {
 """Architecture and sizes of what `model` makes; "phi-3-half" is half as wide as Phi-3 mini."""
 
 
+def as_card(name: str, path: Path, quantization: str) -> Anatomy | None:
+    """What the catalog's entry says of the model that `name` was made after, in the file's size, layers and vocabulary.
+
+    None where the catalog has no such entry.
+    """
+    known = {card.id.removesuffix("-it"): card for card in read_catalog()}
+    card, made = known.get(name), anatomy_of([read_header(path)])
+    if card is None or card.architecture is None:
+        return None
+    shape = msgspec.structs.replace(card.architecture, layers=made.layers, vocabulary=made.vocabulary)
+    parameters = sum(math.prod(group.tensor.shape) * group.times for group in made.groups)
+    said = msgspec.structs.replace(card, architecture=shape, parameters=parameters if card.parameters else None)
+    return anatomy_of_card(said, Variant(quantization=quantization, size_bytes=path.stat().st_size))
+
+
 def model(name: str, quantization: str = "F16", vocabulary: int | None = None) -> Gguf:
-    """One of `MODELS`, its matrices F16, Q8_0, or Q4_K with Q6_K where Q4_K_M has it.
+    """One of `MODELS`, its matrices F16, Q8_0, or Q4_K with Q6_K where Q4_K_M may have it.
 
     A smaller `vocabulary` takes less time to make.
     """
     architecture, sizes = MODELS[name]
     sizes = sizes._replace(vocabulary=vocabulary or sizes.vocabulary)
     family = FAMILIES[architecture](sizes)
-    made = Gguf(_metadata(architecture, sizes, family))
+    made = Gguf(_metadata(architecture, sizes, family)).set("general.file_type", _FILE_TYPES[quantization])
     tensors = [("token_embd", (sizes.hidden, sizes.vocabulary)), *family.tensors]
     if not sizes.tied:
         tensors.append(("output", (sizes.hidden, sizes.vocabulary)))
@@ -79,14 +103,16 @@ def model(name: str, quantization: str = "F16", vocabulary: int | None = None) -
 
 def _kind(tensor: str, shape: tuple[int, ...], quantization: str) -> str:
     """Vectors and convolutions stay as they are, as llama-quantize leaves them."""
-    if len(shape) == 1 or "conv" in tensor or "ssm_a" in tensor or "ssm_d" in tensor or "norm" in tensor:
+    if len(shape) == 1 or tensor.endswith(("shortconv.conv", "ssm_conv1d", "ssm_a", "ssm_d")) or "norm" in tensor:
         return "f32"
     if quantization == "F16":
         return "f16"
-    if quantization == "Q8_0" or shape[0] % 256:
+    if quantization == "Q8_0":
         return "q8_0"
-    high = ("token_embd", "output", "attn_v", "ffn_down")
-    return "q6_K" if any(tensor.endswith(end) for end in high) else "q4_K"
+    high = any(tensor.endswith(end) for end in ("token_embd", "output", "attn_v", "ffn_down"))
+    if shape[0] % 256:  # what llama-quantize takes where a row is not whole blocks
+        return "q8_0" if high else "q5_0"
+    return "q6_K" if high else "q4_K"
 
 
 def _metadata(architecture: str, sizes: Sizes, family: Family) -> dict[str, tuple[int, object]]:

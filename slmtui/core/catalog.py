@@ -73,7 +73,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What the kind alone does not say, in a few words."""
     layers: int | None = None
     attention_layers: int | None = None
-    """Layers that keep a KV cache, where not all do."""
+    """Layers of a hybrid that keep a KV cache; all where attention runs beside the other kind."""
     hidden_size: int | None = None
     heads: int | None = None
     kv_heads: int | None = None

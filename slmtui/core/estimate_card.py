@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
@@ -14,6 +15,11 @@ from slmtui.core.work import Tensor
 _PIECES = frozenset(("llama", "gemma", "gemma2", "gemma3", "gemma3n", "gemma4", "phi3", "minicpm", "bitnet"))
 """Architectures whose vocabularies have scores; of llama's, those over 100,000 tokens and SmolLM's have merges."""
 _GATELESS = frozenset(("gptneox", "gpt2", "bloom", "phi2", "nemotron", "nemotron_h"))
+
+
+HEADER_TOKEN_BYTES = {True: 38, False: 25}
+"""Of a file for each token of its vocabulary, with merges and without: what Q8_0 files of Qwen3 (39), SmolLM2 (36) and
+Gemma (25) have beyond their weights."""
 
 
 class Mix(NamedTuple):
@@ -55,52 +61,66 @@ def mix_of(quantization: str) -> Mix | None:
 
 def anatomy_of_card(card: ModelCard, variant: Variant) -> Anatomy | None:
     """From the catalog's facts and the variant's label and size; None where too little is known."""
-    if variant.format != "GGUF" or card.architecture is None:
+    shape = card.architecture
+    if variant.format != "GGUF" or shape is None:
         return None
-    return _anatomy("catalog", card.architecture, variant.quantization, variant.hint_bytes, card.parameters)
+    words = HEADER_TOKEN_BYTES[_merges(shape)] * (shape.vocabulary or 0)
+    weights_bytes = variant.hint_bytes - words if variant.hint_bytes is not None else None
+    return _anatomy("catalog", shape, variant.quantization, weights_bytes, card.parameters)
 
 
 def anatomy_of_facts(facts: ModelFacts) -> Anatomy | None:
-    """From what a worker said of a model that was measured; None where too little is known."""
+    """From what a worker said of a model that was measured; None where too little is known.
+
+    That is so where layers look at windows, whose size facts do not have (`attention_flops` is missing), and where
+    each layer has a number of KV heads of its own and the first has none.
+    """
+    if facts.kv_heads is None or (facts.attention_flops is None and facts.prefill_flops is not None):
+        return None
+    attending = _layers_with_attention(facts)
     shape = Architecture(
         name=facts.architecture,
+        attention="hybrid" if attending is not None and attending != facts.layers else None,
         layers=facts.layers,
+        attention_layers=attending,
         hidden_size=facts.hidden_size,
         heads=facts.heads,
         kv_heads=facts.kv_heads,
         head_size=facts.head_size,
         vocabulary=facts.vocabulary,
         context=facts.trained_context,
-        tied_embeddings=_reads_all(facts),
+        tied_embeddings=_reads_embedding(facts),
     )
     return _anatomy("measurement", shape, facts.quantization or "", facts.weights_bytes, facts.parameters)
 
 
-def _reads_all(facts: ModelFacts) -> bool | None:
-    """Whether a decode step reads every weight, so that the embedding is the output matrix too."""
-    if facts.decode_read_bytes is None or facts.weights_bytes is None:
+def _layers_with_attention(facts: ModelFacts) -> int | None:
+    """Told from attention's operations; None where they are not those of whole layers with as many values as keys."""
+    layer = 4 * (facts.heads or 0) * (facts.head_size or 0)
+    if not layer or facts.attention_flops is None or facts.attention_flops % layer:
         return None
-    return facts.decode_read_bytes >= 0.999 * facts.weights_bytes
+    return facts.attention_flops // layer
+
+
+def _reads_embedding(facts: ModelFacts) -> bool | None:
+    """Whether a decode step leaves out less than half of an embedding, so that this is the output matrix too."""
+    if facts.decode_read_bytes is None or facts.weights_bytes is None or not facts.parameters:
+        return None
+    embedding = facts.weights_bytes * (facts.vocabulary or 0) * (facts.hidden_size or 0) / facts.parameters
+    return facts.weights_bytes - facts.decode_read_bytes < embedding / 2
 
 
 def _anatomy(
-    source: Source, shape: Architecture, quantization: str, size: int | None, parameters: int | None
+    source: Source, shape: Architecture, quantization: str, weights_bytes: int | None, parameters: int | None
 ) -> Anatomy | None:
     mix = mix_of(quantization)
     layers, hidden, vocabulary = shape.layers, shape.hidden_size, shape.vocabulary
     if mix is None or not layers or not hidden or not vocabulary:
         return None
-    doubts: list[str] = []
     inner = _inner(shape, parameters)
-    if shape.ffn_size is None:
-        doubts.append("The size of the feed-forward part is not known; it was told from the number of parameters.")
     caches = _caches(shape)
-    if caches is None:
-        doubts.append("The KV cache is not known, because the catalog does not say how many heads there are.")
-    if shape.attention == "hybrid":
-        doubts.append("The state of its layers without attention is not known, and not counted.")
     gated = _gated(shape)
-    groups = _scaled(_groups(shape, mix, inner, parameters), size)
+    groups = _scaled(_groups(shape, mix, inner, parameters), weights_bytes)
     output = tuple(group.tensor for group in groups if group.tensor.name == "output.weight")
     return Anatomy(
         source=source,
@@ -108,14 +128,33 @@ def _anatomy(
         layers=layers,
         hidden=hidden,
         vocabulary=vocabulary,
-        merges=shape.name not in _PIECES or (shape.name == "llama" and vocabulary > 100_000) or vocabulary == 49_152,
+        merges=_merges(shape),
         trained_context=shape.context,
         groups=groups,
         ends=(output, ()),  # converters put it first or last
         caches=caches or (),
         width=ffn_width(hidden, inner, gated=gated),
-        doubts=tuple(doubts),
+        doubts=tuple(_doubts(shape)),
     )
+
+
+def _doubts(shape: Architecture) -> Iterator[str]:
+    """What had to be guessed, in sentences."""
+    if shape.ffn_size is None:
+        yield "The size of the feed-forward part is not known; it was told from the number of parameters."
+    if shape.latent_size is None and _heads(shape) is None:
+        yield "The KV cache is not known, because the catalog does not say how many heads there are."
+    if shape.attention == "hybrid":
+        yield "The state of its layers without attention is not known, and not counted."
+        if shape.attention_layers is None:
+            yield "How many of its layers keep a KV cache is not known; all are counted."
+    if shape.window_layers_frac and shape.window is None:
+        yield "How far its sliding windows look back is not known; they are counted as if they saw the whole context."
+
+
+def _merges(shape: Architecture) -> bool:
+    vocabulary = shape.vocabulary or 0
+    return shape.name not in _PIECES or (shape.name == "llama" and vocabulary > 100_000) or vocabulary == 49_152
 
 
 def _gated(shape: Architecture) -> bool:
@@ -131,8 +170,13 @@ def _heads(shape: Architecture) -> tuple[int, int] | None:
     return heads * size, (shape.kv_heads or heads) * size
 
 
+def _attending(shape: Architecture) -> int:
+    """Layers with attention: all, unless the shape says."""
+    return shape.attention_layers if shape.attention_layers is not None else shape.layers or 0
+
+
 def _caches(shape: Architecture) -> tuple[Cache, ...] | None:
-    layers = shape.attention_layers if shape.attention_layers is not None else shape.layers or 0
+    layers = _attending(shape)
     if shape.latent_size is not None:
         return (Cache(layers, shape.latent_size, 0, None),)
     heads = _heads(shape)
@@ -152,7 +196,7 @@ def _inner(shape: Architecture, parameters: int | None) -> int:
         return 4 * hidden
     queries, keys = _heads(shape) or (hidden, hidden)
     tables = 2 if shape.tied_embeddings is False else 1
-    rest = parameters - tables * (shape.vocabulary or 0) * hidden - layers * 2 * hidden * (queries + keys)
+    rest = parameters - tables * (shape.vocabulary or 0) * hidden - _attending(shape) * 2 * hidden * (queries + keys)
     found = rest / (layers * hidden * (3 if _gated(shape) else 2))
     return max(hidden, round(found / 64) * 64)  # vectors are in the rest too, and no model's size is odd
 
@@ -161,7 +205,7 @@ def _groups(shape: Architecture, mix: Mix, inner: int, parameters: int | None) -
     """The matrices; what the parameters say beyond them is one more, as the layers of other kinds have."""
     hidden, layers = shape.hidden_size or 0, shape.layers or 0
     vocabulary = shape.vocabulary or 0
-    attending = shape.attention_layers if shape.attention_layers is not None else layers
+    attending = _attending(shape)
     queries, keys = _heads(shape) or (hidden, hidden)
     tied = shape.tied_embeddings if shape.tied_embeddings is not None else _tied(shape, inner, parameters)
     groups = [
@@ -188,7 +232,7 @@ def _tied(shape: Architecture, inner: int, parameters: int | None) -> bool:
         return True
     hidden, layers = shape.hidden_size or 0, shape.layers or 0
     queries, keys = _heads(shape) or (hidden, hidden)
-    inside = layers * (2 * hidden * (queries + keys) + (3 if _gated(shape) else 2) * hidden * inner)
+    inside = _attending(shape) * 2 * hidden * (queries + keys) + layers * (3 if _gated(shape) else 2) * hidden * inner
     return parameters - inside < 1.5 * (shape.vocabulary or 0) * hidden
 
 
@@ -206,12 +250,12 @@ def _storable(kind: TensorType, width: int) -> TensorType:
     return fallback if width % fallback.block == 0 else TYPES_BY_NAME["f16"]
 
 
-def _scaled(groups: list[Group], size: int | None) -> tuple[Group, ...]:
-    """As large together as the file, where its size is known."""
+def _scaled(groups: list[Group], weights_bytes: int | None) -> tuple[Group, ...]:
+    """As large together as the file's weights, where their size is known."""
     total = sum(group.bytes for group in groups)
-    if not size or not total:
+    if weights_bytes is None or weights_bytes <= 0 or not total:
         return tuple(groups)
-    factor = size / total
+    factor = weights_bytes / total
     return tuple(
         group._replace(tensor=group.tensor._replace(bytes=round(group.tensor.bytes * factor))) for group in groups
     )

@@ -8,6 +8,7 @@ measured, and is corrected by what is measured on the machine (`estimate_learn`)
 from __future__ import annotations
 
 import re
+from math import prod
 from typing import Literal
 
 import msgspec
@@ -236,7 +237,8 @@ def _weight_parts(anatomy: Anatomy, there: int, host: Host) -> list[Part]:
         if again is None:
             in_file += size
         else:
-            packed += size * again / tensor.bytes
+            # A card's matrices are as large as the file's size makes them, so the shape alone tells too little.
+            packed += size * again / TYPES_BY_NAME[tensor.type].size(prod(tensor.shape))
             copies += size
     if not there:
         copies -= _unmapped_bytes(anatomy, host)

@@ -49,6 +49,7 @@ def gguf_facts(header: GgufHeader) -> ModelFacts:
     """What a header says; for a split model, what its first part does."""
     kind = header.metadata.get("general.file_type")
     heads = header.number("attention.head_count")
+    shares = header.each("attention.head_count_kv", header.number("block_count") or 0) or ()
     texts = {key: header.text(f"general.{key}") for key in ("name", "license", "description")}
     clean = {key: one_line(text) for key, text in texts.items() if text}
     split = header.metadata.get("split.count", 1)
@@ -61,7 +62,7 @@ def gguf_facts(header: GgufHeader) -> ModelFacts:
         layers=header.number("block_count"),
         hidden_size=header.number("embedding_length"),
         heads=heads,
-        kv_heads=header.number("attention.head_count_kv") or heads,
+        kv_heads=max(shares, default=0) or heads,
         head_size=header.number("attention.key_length"),
         vocabulary=header.number("vocab_size") or header.length("tokenizer.ggml.tokens"),
         trained_context=header.number("context_length"),

@@ -8,7 +8,7 @@ import pytest
 from slmtui.core.catalog import Architecture, ModelCard, Variant
 from slmtui.core.ceiling import Ceiling, MatmulRate, StepRate
 from slmtui.core.estimate import Cache, Group, Range
-from slmtui.core.estimate_card import anatomy_of_card, anatomy_of_facts, mix_of
+from slmtui.core.estimate_card import HEADER_TOKEN_BYTES, anatomy_of_card, anatomy_of_facts, mix_of
 from slmtui.core.estimate_memory import (
     TOKEN_BYTES,
     WORKER_BYTES,
@@ -273,10 +273,13 @@ SHAPE = Architecture(
 )  # fmt: skip
 
 
+FILE_BYTES = WEIGHTS // 32 * 34 + HEADER_TOKEN_BYTES[False] * 32_768
+
+
 def card(shape: Architecture | None = SHAPE, parameters: int | None = WEIGHTS) -> ModelCard:
     return ModelCard(
         id="any", name="Any", family="any", developer="any", parameters=parameters, architecture=shape,
-        variants=(Variant(quantization="Q8_0", size_bytes=WEIGHTS // 32 * 34, file="any.gguf"),),
+        variants=(Variant(quantization="Q8_0", size_bytes=FILE_BYTES, file="any.gguf"),),
     )  # fmt: skip
 
 
@@ -332,6 +335,26 @@ def test_windows_latent_attention_and_hybrids() -> None:
     assert made.caches == (Cache(2, 256, 256, None),)
     assert made.weights_bytes == pytest.approx(WEIGHTS // 32 * 34, rel=0.001)
     assert any("state" in doubt for doubt in made.doubts)
+    assert not any("How many" in doubt for doubt in made.doubts)
+
+
+@pytest.mark.parametrize(
+    ("unsaid", "doubt"), [({"attention": "hybrid"}, "How many of its layers"), ({"window_layers_frac": 0.5}, "How far")]
+)
+def test_layers_that_a_card_does_not_tell_apart_all_count(unsaid: dict[str, object], doubt: str) -> None:
+    made = anatomy_of_card(card(msgspec.structs.replace(SHAPE, **unsaid)), card().variants[0])
+    assert made is not None
+    assert made.caches == (Cache(8, 256, 256, None),)
+    assert any(said.startswith(doubt) for said in made.doubts)
+
+
+def test_repacked_weights_of_a_card_grow_with_the_file() -> None:
+    def packed(size_bytes: int) -> float:
+        made = anatomy_of_card(card(parameters=None), Variant(quantization="Q8_0", size_bytes=size_bytes))
+        assert made is not None
+        return sizes(memory_parts(made, SHORT, Host(packing=AMX)))["repacked weights"] / made.weights_bytes
+
+    assert packed(2 * FILE_BYTES) == pytest.approx(packed(FILE_BYTES)) == pytest.approx(38 / 34)
 
 
 def test_facts_of_a_measurement() -> None:
@@ -346,6 +369,15 @@ def test_facts_of_a_measurement() -> None:
         process_bytes(memory_parts(anatomy(), SHORT, Host())), rel=0.01
     )
     assert anatomy_of_facts(ModelFacts()) is None
+    each = 4 * 16 * 64
+    some = anatomy_of_facts(msgspec.structs.replace(facts, attention_flops=2 * each))
+    assert some is not None
+    assert some.caches == (Cache(2, 256, 256, None),)
+    whole = anatomy_of_facts(msgspec.structs.replace(facts, attention_flops=8 * each))
+    assert whole is not None
+    assert whole.doubts == made.doubts
+    assert anatomy_of_facts(msgspec.structs.replace(facts, prefill_flops=1)) is None, "some look at windows"
+    assert anatomy_of_facts(msgspec.structs.replace(facts, kv_heads=None)) is None, "the first layer has no attention"
     more = msgspec.structs.replace(facts, parameters=WEIGHTS + 1024 * 32_768, weights_bytes=150_000_000)
     untied = anatomy_of_facts(msgspec.structs.replace(more, decode_read_bytes=120_000_000))
     assert untied is not None

@@ -10,7 +10,8 @@ import pytest
 from slmtui.core import machine as machines
 from slmtui.core.catalog import LocalModel
 from slmtui.core.ceiling import Ceiling, MatmulRate, StepRate
-from slmtui.core.estimate_memory import Setup, reserved_bytes
+from slmtui.core.estimate_card import anatomy_of_facts
+from slmtui.core.estimate_memory import Host, Setup, memory_parts, process_bytes, reserved_bytes
 from slmtui.core.events import Inspected, ModelFacts, ProcessMemory, Timing, total_bytes
 from slmtui.core.machine import Cpu, Machine
 from slmtui.core.measurement import Environment, Settings
@@ -21,7 +22,7 @@ from slmtui.sources.catalog import read_catalog
 from slmtui.sources.gguf import GgufError
 from slmtui.sources.resources import pocket_folder
 from tests import families
-from tests.core.estimates import GIB, MIB, place
+from tests.core.estimates import AMX, GIB, MIB, place
 from tests.engine.gguf_files import F32, STRING, Gguf, Tensor
 from tests.engine.support import F16, Q4_K_M, Q8_0, STORY, of, run, worker
 from tests.lab.seats import model, services
@@ -61,6 +62,16 @@ async def test_real_files_beside_the_engines_dry_run(tmp_path: Path, path: Path)
             check(path, told, context, kv)
 
 
+def check_without_the_file(name: str, path: Path, told: Inspected, setup: Setup) -> None:
+    """What the catalog says, and what a measurement's facts do, come to as much as the header."""
+    host = Host(packing=AMX)
+    whole = process_bytes(memory_parts(fit.anatomy_of_file(path), setup, host))
+    for known in (families.as_card(name, path, "Q4_K_M"), anatomy_of_facts(told.facts)):
+        if known is not None:
+            found = process_bytes(memory_parts(known, setup, host))
+            assert found == pytest.approx(whole, rel=BUFFER_ERROR), known.source
+
+
 async def test_other_architectures_beside_the_engines_dry_run(tmp_path: Path) -> None:
     async with worker(tmp_path / "log") as client:
         for name in families.MODELS:
@@ -71,6 +82,7 @@ async def test_other_architectures_beside_the_engines_dry_run(tmp_path: Path) ->
                 (told,) = of(await run(client, request), Inspected)
                 try:
                     check(path, told, context, kv)
+                    check_without_the_file(name, path, told, Setup(context=context, type_k=kv, type_v=kv))
                 except AssertionError as error:
                     raise AssertionError(f"{name} at {context} with {kv}: {error}") from error
 

@@ -106,7 +106,9 @@ def test_what_the_catalog_says_about_a_shape_agrees_with_itself() -> None:
             kinds = {"MHA": shape.kv_heads == shape.heads, "MQA": shape.kv_heads == 1}
             assert kinds.get(shape.attention or "", True), card.id
         if shape.layers and shape.attention_layers:
-            assert shape.attention_layers < shape.layers, card.id
+            parallel = "parallel" in (shape.attention_detail or "")
+            assert (shape.attention_layers == shape.layers) == parallel, card.id
+            assert shape.attention_layers <= shape.layers, card.id
         if shape.window is not None:
             assert shape.window_layers_frac is not None, card.id
 

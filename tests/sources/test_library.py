@@ -10,9 +10,12 @@ import pytest
 
 from slmtui.core.catalog import ModelCard, Variant
 from slmtui.sources.catalog import read_catalog
+from slmtui.sources.gguf import read_header
 from slmtui.sources.hashes import file_sha256
 from slmtui.sources.library import UnknownModelError, find_model, local_models
+from slmtui.sources.library_facts import gguf_facts
 from slmtui.sources.resources import pocket_folder
+from tests import families
 
 CARDS = read_catalog()
 ELSEWHERE = ModelCard(
@@ -61,6 +64,11 @@ def test_a_split_model_is_one_with_the_size_of_all_parts(tmp_path: Path) -> None
         gguf(tmp_path / f"big-{number:05d}-of-00003.gguf", size)
     (model,) = local_models([], [tmp_path])
     assert (model.path.name, model.size_bytes) == ("big-00001-of-00003.gguf", 60)
+
+
+def test_heads_of_layers_that_have_attention_are_those_of_the_model(tmp_path: Path) -> None:
+    facts = gguf_facts(read_header(families.model("lfm2-350m", vocabulary=512).write(tmp_path / "hybrid.gguf")))
+    assert (facts.heads, facts.kv_heads) == (16, 8)
 
 
 def test_the_search_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
