@@ -50,21 +50,25 @@ class Spans:
 
 
 class Ramp:
-    """One connection more each time that the one before made the download faster, up to a number.
+    """Twice as many connections each time that those before made the download faster, up to a number.
 
     A single connection is often as fast as the way to this machine; where a host limits each of them, or the way is
     long, several help.
     """
 
-    def __init__(self, most: int, every_s: float = 2.0, gain: float = 1.2) -> None:
-        """After each `every_s` the rate must have grown by the factor `gain` for another connection."""
+    def __init__(self, most: int, every_s: float = 1.0, gain: float = 1.2) -> None:
+        """After each `every_s` the rate must have grown by the factor `gain` for more connections.
+
+        They are doubled because a new one needs a part of so short a time to reach its rate: one more beside three
+        would seem to bring nothing.
+        """
         self._most, self._every_s, self._gain = most, every_s, gain
         self._since: tuple[float, int] | None = None
         self._best: float | None = None
         self.lines = 1
 
     def note(self, now_s: float, done_bytes: int, left_bytes: int) -> int:
-        """How many connections there should be now; short rests are not worth another."""
+        """How many connections there should be now; short rests are not worth more."""
         if self._since is None:
             self._since = now_s, done_bytes
         elapsed_s = now_s - self._since[0]
@@ -75,7 +79,7 @@ class Ramp:
                 self._most = self.lines
             elif rate > 0 and left_bytes / rate > 2 * self._every_s:
                 self._best = rate
-                self.lines += 1
+                self.lines = min(2 * self.lines, self._most)
         return self.lines
 
     def settle(self, lines: int) -> None:

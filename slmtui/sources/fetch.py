@@ -13,6 +13,8 @@ from slmtui.sources.ranges import BROKEN, AnswerError, Body, ChangedError, Line,
 _BUFFER_BYTES = 256 * 1024
 _PIECE_BYTES = 32 * 1024 * 1024
 """What one of several connections fetches at a time: 0.3 s at 100 MB/s each, so that asking costs little."""
+_LEAST_BYTES = 8 * 1024 * 1024
+"""What is worth another connection when little is left, so that all of them are at work to the end."""
 _MOST_FAILURES = 6
 """In a row and without a byte, on one connection."""
 _LONGEST_WAIT_S = 300.0
@@ -151,9 +153,9 @@ class Work:
     def _split(self) -> tuple[int, int] | None:
         """The part of the largest claim that its connection will come to last."""
         largest = max(self._claims, key=lambda claim: claim.end - claim.at, default=None)
-        if largest is None or largest.end - largest.at < 2 * _PIECE_BYTES:
+        if largest is None or largest.end - largest.at < 2 * _LEAST_BYTES:
             return None
-        start, end = largest.at + _PIECE_BYTES, largest.end
+        start, end = largest.at + min(_PIECE_BYTES, (largest.end - largest.at) // 2), largest.end
         largest.end = start
         return start, end
 

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -35,7 +36,6 @@ from slmtui.sources.ranges import BROKEN, AnswerError, ChangedError, Line, Sourc
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.hf_api import ModelInfo
 
 _TIMEOUT_S = 20.0
 _CONNECT_S = 5.0
@@ -57,6 +57,36 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     updated: str | None
     """Date as YYYY-MM-DD."""
     gated: bool
+
+
+class _Large(msgspec.Struct, frozen=True):
+    """What a hub's API says of a file in large file storage; not checked."""
+
+    size: Any = None
+    sha256: Any = None
+
+
+class _Sibling(msgspec.Struct, frozen=True, rename="camel"):
+    """What it says of a file."""
+
+    rfilename: Any
+    size: Any = None
+    blob_id: Any = None
+    lfs: _Large | None = None
+
+
+class _Told(msgspec.Struct, frozen=True, rename="camel"):
+    """What it says of a repository; huggingface_hub's own type takes 35 ms to import."""
+
+    id: str
+    sha: Any = None
+    siblings: tuple[_Sibling, ...] | None = None
+    gated: bool | str | None = None
+    private: bool | None = None
+    card_data: dict[str, Any] | None = None
+    downloads: int | None = None
+    likes: int | None = None
+    last_modified: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -95,10 +125,8 @@ class Hub:
         try:
             checked_repository(repository)
             at = "" if revision is None else f"/revision/{quote(revision, safe='')}"
-            info = self._ask(
-                repository, lambda: _info(self._get(f"models/{repository}{at}", {"blobs": True}, dict[str, Any]))
-            )
-            found = _listing(info, revision)
+            told = self._ask(repository, lambda: self._get(f"models/{repository}{at}", {"blobs": True}, _Told))
+            found = _listing(told, revision)
         except HubDataError as error:
             raise HubError("hostile", f"{error}; nothing was downloaded") from error
         if found.gated and self.token is None:
@@ -137,7 +165,7 @@ class Hub:
         }
 
         def find() -> tuple[Found, ...]:
-            return tuple(_found(_info(each)) for each in self._get("models", wanted, list[dict[str, Any]])[:limit])
+            return tuple(_found(each) for each in self._get("models", wanted, list[_Told])[:limit])
 
         return self._ask(words, find)
 
@@ -256,44 +284,38 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, httpx2.ReadTimeout | httpx2.ReadError | httpx2.RemoteProtocolError)
 
 
-def _info(document: Mapping[str, Any]) -> ModelInfo:
-    from huggingface_hub.hf_api import ModelInfo
-
-    return ModelInfo(**{"siblings": None, **document})  # type: ignore[no-untyped-call]
-
-
-def _listing(info: ModelInfo, revision: str | None) -> Listing:
+def _listing(told: _Told, revision: str | None) -> Listing:
     """What the hub said, checked."""
     files: list[HubFile] = []
     refused: list[str] = []
-    for sibling in info.siblings or ():
+    for sibling in told.siblings or ():
         size = sibling.lfs.size if sibling.lfs else sibling.size
         try:
             files.append(checked_file(sibling.rfilename, size, sibling.lfs and sibling.lfs.sha256, sibling.blob_id))
         except HubDataError:
             refused.append(shorten(one_line(str(sibling.rfilename)), 80))
-    card = vars(info.card_data) if info.card_data else {}
+    card = told.card_data or {}
     base = card.get("base_model")
     return Listing(
-        repository=checked_repository(info.id),
-        commit=checked_commit(info.sha),
+        repository=checked_repository(told.id),
+        commit=checked_commit(told.sha),
         branch=None if revision and is_commit(revision) else checked_path(revision or "main"),
         files=tuple(files),
         refused=tuple(refused),
-        gated=bool(info.gated),
-        private=bool(info.private),
+        gated=bool(told.gated),
+        private=bool(told.private),
         licence=_text(card.get("license_name") or card.get("license")),
         base_model=_text(base[0] if isinstance(base, list) and base else base),
     )
 
 
-def _found(info: ModelInfo) -> Found:
+def _found(told: _Told) -> Found:
     return Found(
-        repository=one_line(info.id),
-        downloads=info.downloads,
-        likes=info.likes,
-        updated=f"{info.last_modified:%Y-%m-%d}" if info.last_modified else None,
-        gated=bool(info.gated),
+        repository=one_line(told.id),
+        downloads=told.downloads,
+        likes=told.likes,
+        updated=f"{told.last_modified:%Y-%m-%d}" if told.last_modified else None,
+        gated=bool(told.gated),
     )
 
 

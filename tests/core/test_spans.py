@@ -29,13 +29,14 @@ def test_spans_are_the_set_of_their_bytes() -> None:
 @pytest.mark.parametrize(
     ("rates", "lines"),
     [
-        ([10, 20, 30, 40, 50], 4),  # each connection brings as much as the first
+        ([10, 20, 40, 40, 50], 4),  # each connection brings as much as the first
+        ([10, 20], 4),
         ([10, 10, 10, 10], 2),  # the second brings nothing
-        ([10, 19, 20, 20], 3),
+        ([10, 11, 20, 30], 2),  # as good as nothing
         ([0, 0, 0], 1),  # nothing comes
     ],
 )
-def test_a_connection_is_added_while_the_one_before_helped(rates: list[int], lines: int) -> None:
+def test_connections_are_doubled_while_those_before_helped(rates: list[int], lines: int) -> None:
     ramp = Ramp(most=4, every_s=2.0)
     done = 0
     assert ramp.note(0.0, 0, 10**6) == 1

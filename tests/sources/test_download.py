@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slmtui.core.spans import Ramp
-from slmtui.sources.fetch import StoppedError
+from slmtui.sources.fetch import StoppedError, Work
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.partial import read_note
 from tests.hub import LoopbackHub, connect
@@ -23,6 +24,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub
         connect(opened, monkeypatch, tmp_path)
         serve(opened, CONTENT)
         yield opened
+
+
+@contextlib.contextmanager
+def small_pieces(piece_bytes: int, least_bytes: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("slmtui.sources.fetch._PIECE_BYTES", piece_bytes)
+        patch.setattr("slmtui.sources.fetch._LEAST_BYTES", least_bytes)
+        yield
 
 
 def test_a_file_comes_whole_and_leaves_nothing_else(hub: LoopbackHub, tmp_path: Path) -> None:
@@ -131,8 +140,7 @@ def test_several_connections_share_the_work_where_a_host_limits_each(hub: Loopba
     hub.bytes_per_s = 4 * MIB
     attempt = Attempt(hub, tmp_path, lines=3)
     attempt.download._ramp = Ramp(most=3, every_s=0.1, gain=0.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("slmtui.sources.fetch._PIECE_BYTES", MIB // 2)
+    with small_pieces(MIB // 2, MIB // 2):
         assert attempt.run() == content
     spans = [asked.span for asked in hub.downloads()]
     assert len(spans) > 3, "pieces were fetched"
@@ -140,11 +148,25 @@ def test_several_connections_share_the_work_where_a_host_limits_each(hub: Loopba
     assert hub.sent() <= len(content) + 2 * MIB, "what is given to others is not fetched to its end"
 
 
+def test_connections_share_the_work_until_little_is_left(hub: LoopbackHub, tmp_path: Path) -> None:
+    serve(hub, noise(16 * MIB))
+    partial = Attempt(hub, tmp_path).partial
+    work = Work(partial, patience_s=0.01)
+    work.crew = 1
+    with contextlib.closing(partial), small_pieces(8 * MIB, 2 * MIB):
+        claims = [work.take()]
+        work.crew = 4
+        while claims[-1] is not None:
+            claims.append(work.take())
+    assert work.all_taken
+    spans = sorted((claim.start, claim.end) for claim in claims if claim is not None)
+    assert spans == [(start * MIB, (start + 2) * MIB) for start in range(0, 16, 2)]
+
+
 def test_a_host_that_wants_one_connection_gets_one(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.faults.extend([Fault(bytes_per_s=4 * MIB), Fault(status=429), Fault(status=503)])
     attempt = Attempt(hub, tmp_path, lines=4)
     attempt.download._ramp = Ramp(most=4, every_s=0.05, gain=0.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("slmtui.sources.fetch._PIECE_BYTES", MIB // 2)
+    with small_pieces(MIB // 2, MIB // 2):
         assert attempt.run() == CONTENT
     assert [asked.status for asked in hub.downloads()][:2] == [200, 429]
