@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
+import msgspec
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
 from slmtui.core.catalog import LocalModel
 from slmtui.core.sampling import Sampling
+from slmtui.engine.protocol import Generate
+from slmtui.lab import talk
 from slmtui.lab.services import Services
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.chat import ChatScreen
@@ -21,7 +26,9 @@ from slmtui.ui.widgets.reply import Reply
 from tests.ui.steps import running, until
 
 LONG = Sampling(temperature=5.0, top_k=0, top_p=1.0, min_p=0.0, seed=1, max_tokens=100_000)
-"""Draws almost evenly from the vocabulary, so that an answer ends only where the context does."""
+"""Draws almost evenly from the vocabulary; an answer that may not end by itself is longer than anybody waits for."""
+ROOM = 65_536
+"""Tokens of context for such an answer."""
 TWO = ("pocket-5m:Q8_0", "pocket-5m:Q4_K_M")
 
 
@@ -74,9 +81,20 @@ def models(services: Services, *specs: str) -> tuple[LocalModel, ...]:
 
 
 @asynccontextmanager
-async def chat(*specs: str, size: tuple[int, int] = (120, 36)) -> AsyncGenerator[Chat]:
-    """Chat with these models, loaded."""
-    async with running(size) as (app, pilot):
+async def chat(*specs: str, size: tuple[int, int] = (120, 36), endless: bool = False) -> AsyncGenerator[Chat]:
+    """Chat with these models, loaded; `endless` lets them answer until they are stopped or have reached the limit."""
+    services = Services.open(strict=False)
+    with pytest.MonkeyPatch.context() as changed:
+        if endless:
+            services.config = msgspec.structs.replace(services.config, context=ROOM)
+            changed.setattr(talk, "Generate", partial(Generate, ignore_end=True))
+        async with _chat(services, specs, size) as found:
+            yield found
+
+
+@asynccontextmanager
+async def _chat(services: Services, specs: tuple[str, ...], size: tuple[int, int]) -> AsyncGenerator[Chat]:
+    async with running(size, services) as (app, pilot):
         app.marked = models(app.services, *specs)
         await app.action_go("chat")
         await until(pilot, lambda: isinstance(app.screen, ChatScreen))
@@ -96,7 +114,7 @@ def transcript(column: Column) -> list[str]:
 
 
 async def begin(found: Chat) -> None:
-    """Ask for an answer that is long enough to interfere with, and wait until the first model writes it."""
+    """Ask endless models for an answer, and wait until the first one writes it."""
     found.screen.settings = ChatSettings(sampling=LONG)
     await found.send("hello")
     await until(found.pilot, lambda: found.phases[0] == "decoding")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,7 @@ from slmtui.lab.services import Services
 from slmtui.ui.app import SlmtuiApp
 from slmtui.ui.screens.models import ModelsScreen
 from slmtui.ui.widgets.model_table import ModelTable
-from tests.ui.steps import until
+from tests.ui.steps import running, until
 
 MIB = 1024**2
 Q8 = "pocket-5m:Q8_0"
@@ -24,6 +26,16 @@ def screen_of(app: SlmtuiApp) -> ModelsScreen:
 
 def table_of(app: SlmtuiApp) -> ModelTable:
     return screen_of(app).query_one(ModelTable)
+
+
+@asynccontextmanager
+async def listing(
+    size: tuple[int, int] = (120, 36), services: Services | None = None
+) -> AsyncGenerator[tuple[SlmtuiApp, Pilot[int]]]:
+    """The app, once it has listed every model: the bundled ones are there at once, the others a little later."""
+    async with running(size, services) as (app, pilot):
+        await until(pilot, lambda: len(screen_of(app).rows) > len(app.services.bundled()))
+        yield app, pilot
 
 
 async def read_all(app: SlmtuiApp, pilot: Pilot[int]) -> ModelsScreen:

@@ -7,7 +7,12 @@ import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from textual.app import App
+from textual.events import Callback, Timer
+from textual.message import Message
+from textual.notifications import Notify
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -18,11 +23,70 @@ from slmtui.sources.resources import pocket_folder
 from slmtui.ui.app import SlmtuiApp
 from tests.samples import ENVIRONMENT, measurement
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """Machines that run tests are slow; a test that waits this long has failed."""
+MOST_HOPS = 20
+"""How many queues one after another a key goes through at most, with what it brings about."""
+_Result = TypeVar("_Result")
 
 
-async def until(pilot: Pilot[int], predicate: Callable[[], object]) -> None:
+class Heard:
+    """What widgets hear: how many messages, without those that come by themselves, and every short notice."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.notices: list[Notify] = []
+
+    def __call__(self, message: Message) -> None:
+        """Take note of a message that arrives at a widget."""
+        if not isinstance(message, Callback | Timer):
+            self.number += 1
+        if isinstance(message, Notify):
+            self.notices.append(message)
+
+
+class Patient(Pilot[_Result]):
+    """A pilot that goes on once a key or a click is through every queue of the app, with what it brought about there.
+
+    Textual's own waits until the process seems idle, as one does too whose processor others have taken.
+    """
+
+    def __init__(self, app: App[_Result], heard: Heard) -> None:
+        super().__init__(app)
+        self.heard = heard
+
+    async def press(self, *keys: str) -> None:
+        """Press one key after another."""
+        for key in keys:
+            await super().press(key)
+            await self._settle()
+
+    async def pause(self, delay: float | None = None) -> None:
+        """Wait so long, or until nothing moves."""
+        await super().pause(delay)
+        if delay is None:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Let every widget work off its queue, until none of them has heard anything new."""
+        for _ in range(MOST_HOPS):
+            before = self.heard.number
+            await self._wait_for_screen(PATIENCE_S)
+            if self.heard.number == before:
+                break
+
+
+@asynccontextmanager
+async def steered(app: App[_Result], size: tuple[int, int] = (80, 24)) -> AsyncGenerator[Patient[_Result]]:
+    """An app that runs on a terminal of this many columns and rows."""
+    heard = Heard()
+    async with app.run_test(size=size, message_hook=heard):
+        pilot = Patient(app, heard)
+        await pilot.pause()
+        yield pilot
+
+
+async def until(pilot: Pilot[_Result], predicate: Callable[[], object]) -> None:
     """Let the app run until the predicate holds."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while not predicate():
@@ -31,7 +95,7 @@ async def until(pilot: Pilot[int], predicate: Callable[[], object]) -> None:
     await pilot.pause()
 
 
-async def sheet_gone(pilot: Pilot[int]) -> None:
+async def sheet_gone(pilot: Pilot[_Result]) -> None:
     """Wait until no sheet is open any more: a key that is pressed sooner goes to the sheet."""
     await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
 
@@ -42,8 +106,7 @@ async def running(
 ) -> AsyncGenerator[tuple[SlmtuiApp, Pilot[int]]]:
     """The app with real services, on a terminal of this many columns and rows; all workers end with it."""
     app = SlmtuiApp(services or Services.open(strict=False))
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause()
+    async with steered(app, size) as pilot:
         yield app, pilot
 
 
@@ -52,9 +115,10 @@ def shown(app: SlmtuiApp, selector: str) -> str:
     return str(app.screen.query_one(selector, Static).render())
 
 
-def notices(app: SlmtuiApp) -> list[str]:
-    """What the app has told in short notices that are still to be seen."""
-    return [note.message for note in app._notifications]
+def notices(pilot: Pilot[int]) -> list[str]:
+    """What the app has told in short notices, those too that are no longer to be seen."""
+    assert isinstance(pilot, Patient)
+    return [each.notification.message for each in pilot.heard.notices]
 
 
 def seed(services: Services, *, prefill_s: float = 0.02, decode_s: float = 0.1, name: str = "") -> Session:

@@ -20,7 +20,7 @@ from slmtui.ui.screens.sessions import SessionsScreen
 from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.prompt import Prompt
 from slmtui.ui.widgets.strip import Live, Strip, Tab, words_for
-from tests.ui.steps import running, sheet_gone, shown, until
+from tests.ui.steps import notices, running, sheet_gone, shown, until
 
 GIB = 1024**3
 MACHINE = Machine(
@@ -135,10 +135,10 @@ async def test_themes_are_chosen_in_the_palette() -> None:
 async def test_a_command_of_the_palette_acts_on_the_screen() -> None:
     async with running() as (app, pilot):
         await pilot.press("ctrl+p")
-        await pilot.pause()
+        await until(pilot, lambda: isinstance(app.screen, Palette) and isinstance(app.focused, Input))
         await pilot.press(*"mark")
-        offered = app.screen.query(OptionList)
-        await until(pilot, lambda: any(each.option_count for each in offered))
+        offered = app.screen.query_one(OptionList)
+        await until(pilot, lambda: offered.option_count and offered.highlighted == 0)
         await pilot.press("enter")
         await until(pilot, lambda: len(app.marked) == 1)
 
@@ -148,8 +148,7 @@ async def test_a_command_of_the_palette_acts_on_the_screen() -> None:
 async def test_a_tiny_terminal_gets_a_sentence_and_no_crash(size: tuple[int, int], place: str) -> None:
     async with running(size) as (app, pilot):
         await app.action_go(place)
-        await pilot.pause()
-        assert "slmtui needs 60×15" in shown(app, ".strip--machine")
+        await until(pilot, lambda: "slmtui needs 60×15" in shown(app, ".strip--machine"))
         await pilot.press("f1")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("escape")
@@ -204,10 +203,9 @@ async def test_what_does_not_work_is_told_once_and_never_as_markup() -> None:
     services = Services.open(strict=False)
     services.notices.append("The folder [bold]/x[/bold] can't be written.")
     async with running(services=services) as (app, pilot):
-        await until(pilot, lambda: app._notifications)
-        messages = [note for note in app._notifications if "[bold]" in note.message]
-        assert len(messages) == 1
-        assert messages[0].markup is False
+        await until(pilot, lambda: notices(pilot))
+        (note,) = (note for note in app._notifications if "[bold]" in note.message)
+        assert note.markup is False
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from slmtui.core.stats import Summary, summarize
 from slmtui.ui.widgets.chart import Bar, BarChart, plot
 from slmtui.ui.widgets.gauges import Gauge, Gauges
 from slmtui.ui.widgets.memory_chart import Charge, EngineKind, MemoryChart, MemoryUse
+from tests.ui.steps import steered
 
 MIB = 1024**2
 
@@ -57,7 +58,7 @@ def test_what_was_not_measured_has_no_bar() -> None:
 
 async def test_the_chart_has_a_line_for_each_bar_and_follows_the_theme() -> None:
     app = Host()
-    async with app.run_test(size=(60, 20)) as pilot:
+    async with steered(app, (60, 20)) as pilot:
         chart = app.query_one(BarChart)
         chart.bars = (
             Bar("Pocket 5M", summary(100.0)),
@@ -87,7 +88,7 @@ def use(label: str, weights: int, cache: int | None, compute: int, *charges: Cha
 
 async def test_memory_is_drawn_to_scale() -> None:
     app = Host()
-    async with app.run_test(size=(120, 20)) as pilot:
+    async with steered(app, (120, 20)) as pilot:
         chart = app.query_one(MemoryChart)
         chart.uses = (
             use("one", 60 * MIB, 20 * MIB, 20 * MIB, Charge("PSS", 50 * MIB, 100 * MIB), Charge("RSS", 80 * MIB, None)),
@@ -111,7 +112,7 @@ async def test_memory_is_drawn_to_scale() -> None:
 @pytest.mark.parametrize("width", [30, 76, 200])
 async def test_memory_fits_any_width(width: int) -> None:
     app = Host()
-    async with app.run_test(size=(width, 20)) as pilot:
+    async with steered(app, (width, 20)) as pilot:
         chart = app.query_one(MemoryChart)
         chart.uses = (use("a" * 300, 60 * MIB, 20 * MIB, 20 * MIB, Charge("PSS", None, None)),)
         await pilot.pause()
@@ -121,7 +122,7 @@ async def test_memory_fits_any_width(width: int) -> None:
 @pytest.mark.parametrize("width", [60, 80, 120])
 async def test_gauges_fit_their_width(width: int) -> None:
     app = Host()
-    async with app.run_test(size=(width, 20)) as pilot:
+    async with steered(app, (width, 20)) as pilot:
         gauges = app.query_one(Gauges)
         gauges.rows = (
             Gauge(name="Pocket 5M Q4_K_M", state="measuring", words="repetition 10 of 10", live=Live(), running=True),

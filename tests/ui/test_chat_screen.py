@@ -20,7 +20,7 @@ from slmtui.ui.widgets.meter import Figures, Meter, StopSign
 from slmtui.ui.widgets.prompt import Prompt
 from slmtui.ui.widgets.reply import Reply
 from tests.ui.chat_steps import TWO, Chat, begin, chat, models, transcript
-from tests.ui.steps import running, until
+from tests.ui.steps import notices, running, until
 
 
 async def test_without_marks_it_says_how_to_mark_and_offers_models() -> None:
@@ -29,12 +29,12 @@ async def test_without_marks_it_says_how_to_mark_and_offers_models() -> None:
         assert empty.display
         assert not found.screen.query_one(Prompt).is_on_screen
         assert "space" in " ".join(str(each.render()) for each in empty.query(Static))
-        assert isinstance(found.app.focused, Button)
+        await until(found.pilot, lambda: isinstance(found.app.focused, Button))
         await found.pilot.press("enter")
         await until(found.pilot, lambda: len(found.columns) == 2)
         await found.until("ready")
         assert not empty.display
-        assert isinstance(found.app.focused, Prompt)
+        await until(found.pilot, lambda: isinstance(found.app.focused, Prompt))
         assert len(found.loaded) == 2
 
 
@@ -103,13 +103,13 @@ async def test_models_answer_one_after_another_or_together() -> None:
     async with chat(*TWO) as found:
         await found.ask("hello")
         await found.pilot.press("ctrl+o")
-        assert str(found.screen.order) == "together"
+        await until(found.pilot, lambda: found.screen.order == "together")
         await found.ask("hello")
         for column in found.columns:
             assert [measured.together for measured in column.seat.measurements] == [False, True]
             assert "contended" in str(column.query(".remark").last(Static).render())
         await found.pilot.click(Choice, offset=(2, 0))
-        assert str(found.screen.order) == "in turn"
+        await until(found.pilot, lambda: found.screen.order == "in turn")
 
 
 async def test_columns_follow_the_marks_and_conversations_stay() -> None:
@@ -125,17 +125,17 @@ async def test_columns_follow_the_marks_and_conversations_stay() -> None:
         await until(found.pilot, lambda: len(found.columns) == 1 and len(found.loaded) == 1)
         assert found.columns[0].seat.loaded.model.id == TWO[1]
         found.app.marked = ()
-        await until(found.pilot, lambda: not found.loaded)
-        assert found.screen.query_one(NothingMarked).display
+        await until(found.pilot, lambda: not found.loaded and found.screen.query_one(NothingMarked).display)
 
 
 async def test_models_are_loaded_when_chat_is_visited_not_when_they_are_marked() -> None:
     async with chat(TWO[0]) as found:
+        screen = found.screen
         await found.app.action_go("models")
-        await found.pilot.pause()
+        await until(found.pilot, lambda: found.app.current_mode == "models")
         found.app.marked = models(found.app.services, *TWO)
-        await found.pilot.pause(0.2)
-        assert len(found.loaded) == 1
+        await found.pilot.pause()
+        assert len(screen.columns) == 1
         await found.app.action_go("chat")
         await until(found.pilot, lambda: len(found.loaded) == 2)
 
@@ -151,13 +151,13 @@ async def test_no_answer_spoils_a_running_benchmark(monkeypatch: pytest.MonkeyPa
         await until(found.pilot, lambda: isinstance(found.app.screen, ChatScreen))
         await until(found.pilot, lambda: any(each.busy for each in found.app.services.loaded))
         await found.send("hello")
-        await found.pilot.pause()
+        await until(found.pilot, lambda: any("A benchmark runs" in text for text in notices(found.pilot)))
         assert found.screen.query_one(Prompt).text == "hello"
         assert not found.columns[0].exchanges
 
 
 async def test_no_benchmark_starts_while_models_answer() -> None:
-    async with chat(TWO[0]) as found:
+    async with chat(TWO[0], endless=True) as found:
         await begin(found)
         await found.app.action_go("compare")
         await until(found.pilot, lambda: isinstance(found.app.screen, CompareScreen))

@@ -20,7 +20,7 @@ from tests.ui.steps import until
 
 
 async def test_esc_stops_everything_and_partial_answers_stay() -> None:
-    async with chat(*TWO) as found:
+    async with chat(*TWO, endless=True) as found:
         await begin(found)
         first, second = found.columns
         await until(found.pilot, lambda: len(transcript(first)[-1]) > 20)
@@ -37,7 +37,7 @@ async def test_esc_stops_everything_and_partial_answers_stay() -> None:
 
 
 async def test_esc_stops_models_that_answer_together() -> None:
-    async with chat(*TWO) as found:
+    async with chat(*TWO, endless=True) as found:
         await found.pilot.press("ctrl+o")
         await begin(found)
         await until(found.pilot, lambda: found.phases[1] == "decoding")
@@ -47,7 +47,7 @@ async def test_esc_stops_models_that_answer_together() -> None:
 
 
 async def test_the_stop_sign_stops_one_model_and_the_next_goes_on() -> None:
-    async with chat(*TWO) as found:
+    async with chat(*TWO, endless=True) as found:
         await begin(found)
         await found.pilot.click(found.columns[0].query_one(StopSign))
         await until(found.pilot, lambda: found.phases == ["stopped", "decoding"])
@@ -57,7 +57,7 @@ async def test_the_stop_sign_stops_one_model_and_the_next_goes_on() -> None:
 
 
 async def test_a_column_that_waits_can_be_passed_over() -> None:
-    async with chat(*TWO) as found:
+    async with chat(*TWO, endless=True) as found:
         await begin(found)
         assert found.phases[1] == "waiting"
         found.columns[1].query_one(VerticalScroll).focus()
@@ -70,7 +70,7 @@ async def test_a_column_that_waits_can_be_passed_over() -> None:
 
 
 async def test_a_killed_worker_shows_its_failure_and_the_other_goes_on() -> None:
-    async with chat(*TWO) as found:
+    async with chat(*TWO, endless=True) as found:
         await begin(found)
         first, second = found.columns
         pid = first.seat.loaded.pid

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
-from textual.content import Content
 from textual.widgets import Button, Static
 
 from slmtui.core.ceiling import Ceiling
@@ -20,7 +20,7 @@ from slmtui.ui.screens.planned import PAINT_HZ
 from slmtui.ui.widgets.chart import BarChart
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.empty import NothingMarked
-from slmtui.ui.widgets.gauges import Gauges
+from slmtui.ui.widgets.gauges import Gauge, Gauges
 from slmtui.ui.widgets.memory_chart import MemoryChart
 from slmtui.ui.widgets.pick import ExportSheet
 from slmtui.ui.widgets.plot_chart import PlotChart
@@ -44,17 +44,15 @@ async def test_without_marks_it_offers_models_and_runs_them() -> None:
         await found.pilot.press("enter")
         await until(found.pilot, lambda: len(found.table) == 2)
         assert not found.screen.query_one(NothingMarked).display
-        await until(found.pilot, lambda: isinstance(found.app.focused, Button))
+        await until(found.pilot, lambda: found.app.focused is found.screen.query_one("#run"))
         await found.pilot.press("enter")
-        assert found.screen.running
+        await found.measured()
+        assert found.screen.bench.measured
 
 
 async def test_a_quick_run_fills_the_table_and_every_page() -> None:
     async with bench(*SIZES) as found:
         await found.pilot.press("r")
-        assert found.screen.running
-        assert found.screen.check_action("run", ()) is None
-        assert found.screen.query_one(Choice).disabled
         await found.ended()
         assert found.states == ["done", "done"]
         for row in found.rows:
@@ -91,12 +89,17 @@ async def test_while_the_machine_is_measured_first_it_says_so(monkeypatch: pytes
 
     monkeypatch.setattr(ceiling, "measured", slow)
     async with bench(TWO[0], size=(80, 24)) as found:
+        found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
         progress = found.screen.query_one(PlanProgress)
         await until(found.pilot, lambda: "measuring this machine first, about 6 s …" in str(progress.render()))
         assert progress.display
+        assert found.screen.running
+        assert found.screen.check_action("run", ()) is None
+        assert found.screen.query_one(Choice).disabled
         gate.set()
         await until(found.pilot, lambda: "repetitions" in str(progress.render()))
+        await found.pilot.press("escape")
         await found.ended()
 
 
@@ -113,23 +116,15 @@ async def test_figures_are_those_of_the_stored_repetitions() -> None:
 
 
 async def test_gauges_are_painted_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    painted: list[float] = []
-    original = Gauges.render
-
-    def counted(self: Gauges) -> Content:
-        painted.append(asyncio.get_running_loop().time())
-        return original(self)
-
-    monkeypatch.setattr(Gauges, "render", counted)
+    changes: list[tuple[Gauge, ...]] = []
+    monkeypatch.setattr(Gauges, "watch_rows", lambda _, rows: changes.append(rows), raising=False)
     async with bench(TWO[0]) as found:
         found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
         await found.measured()
-        began, before = asyncio.get_running_loop().time(), len(painted)
-        await until(found.pilot, lambda: asyncio.get_running_loop().time() - began > 1.5 or not found.screen.running)
-        elapsed_s = asyncio.get_running_loop().time() - began
-        # The layout changes when a result arrives or a worker's memory is told, and paints everything anew.
-        assert len(painted) - before <= PAINT_HZ * elapsed_s + 3
+        began, before, told = time.monotonic(), len(changes), found.screen.bench.done
+        await found.measured(told + 40)
+        assert len(changes) - before <= PAINT_HZ * (time.monotonic() - began) + 2
 
 
 async def test_esc_stops_and_the_plan_can_be_continued() -> None:
@@ -171,7 +166,7 @@ async def test_a_plan_of_an_earlier_run_is_offered_and_can_be_dropped() -> None:
         assert offer.unfinished.done >= 2
         await found.pilot.press("d")
         await until(found.pilot, lambda: not offer.display)
-        assert "dropped" in notices(found.app)[0]
+        assert "dropped" in notices(found.pilot)[0]
         assert found.screen.reason("resume") == "No benchmark is unfinished."
     async with bench() as found:
         assert await speed.unfinished(found.app.services) == ()
@@ -220,11 +215,9 @@ async def test_a_failed_model_says_why_and_the_rest_goes_on(tmp_path: Path) -> N
         assert found.states == ["failed", "done"]
         assert found.table.figure(found.rows[0], "state").text == "✗ failed"
         found.table.highlight(found.rows[1])
-        await found.pilot.pause()
-        assert "broken.gguf" in shown(found.app, "#failures")
+        await until(found.pilot, lambda: "broken.gguf" in shown(found.app, "#failures"))
         found.table.highlight(found.rows[0])
-        await found.pilot.pause()
-        assert "broken.gguf" in shown(found.app, "#details")
+        await until(found.pilot, lambda: "broken.gguf" in shown(found.app, "#details"))
         assert found.table.figure(found.rows[1], "n").text == "3"
 
 
@@ -232,8 +225,8 @@ async def test_a_killed_worker_is_a_failed_cell() -> None:
     async with bench(*TWO) as found:
         found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
-        await until(found.pilot, lambda: "running" in found.states)
-        victim = next(each for each in found.app.services.loaded if each.ready and each.model.id == TWO[0])
+        await found.measured()
+        (victim,) = (each for each in found.app.services.loaded if each.ready and each.model.id == TWO[0])
         assert victim.pid is not None
         os.kill(victim.pid, signal.SIGKILL)
         await until(found.pilot, lambda: found.states[0] == "failed")
@@ -286,7 +279,7 @@ async def test_export_opens_the_sheet_once_something_was_measured() -> None:
 async def test_keys_and_button_change_preset_and_run() -> None:
     async with bench(TWO[0]) as found:
         await found.pilot.press("p")
-        assert found.screen.query_one(Choice).value == "standard"
+        await until(found.pilot, lambda: found.screen.query_one(Choice).value == "standard")
         button = found.screen.query_one("#run", Button)
         await found.pilot.click(button)
         await until(found.pilot, lambda: str(button.label) == "Stop")
@@ -297,10 +290,12 @@ async def test_keys_and_button_change_preset_and_run() -> None:
 
 async def test_marks_that_change_during_a_run_wait_for_its_end() -> None:
     async with bench(TWO[0]) as found:
+        found.screen.query_one(Choice).value = "standard"
         await found.pilot.press("r")
-        await until(found.pilot, lambda: found.states)
+        await found.measured()
         found.app.marked = tuple(found.app.services.find(spec) for spec in TWO)
         await found.pilot.pause()
         assert len(found.states) == 1
+        await found.pilot.press("escape")
         await found.ended()
         await until(found.pilot, lambda: found.screen.planned is not None and len(found.screen.planned.cells) == 2)

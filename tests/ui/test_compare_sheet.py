@@ -8,7 +8,7 @@ from slmtui.core.plan import Grid, PlanError
 from slmtui.core.presets import PRESETS
 from slmtui.ui.screens.compare_pick import Choice, PickSheet
 from slmtui.ui.screens.compare_sheet import FIELDS, PlanSheet, Wish, change_words, parse, shown
-from tests.ui.steps import until
+from tests.ui.steps import steered, until
 
 
 def test_lists_are_read_with_commas_and_empty_fields_change_nothing() -> None:
@@ -61,7 +61,7 @@ def test_changes_are_told_in_the_sheet_s_words() -> None:
 async def test_the_sheet_returns_the_changes() -> None:
     app = App[int]()
     results: list[Wish | None] = []
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with steered(app, (80, 24)) as pilot:
         await app.push_screen(PlanSheet("quick", PRESETS["quick"], Grid(depths=(64,))), results.append)
         assert app.screen.query_one("#depths", Input).value == "64"
         assert app.screen.query_one("#prompt_tokens", Input).placeholder == "128"
@@ -75,7 +75,7 @@ async def test_the_sheet_returns_the_changes() -> None:
 async def test_the_sheet_names_the_field_that_is_wrong_and_stays() -> None:
     app = App[int]()
     results: list[Wish | None] = []
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with steered(app, (80, 24)) as pilot:
         sheet = PlanSheet("quick", PRESETS["quick"], None)
         await app.push_screen(sheet, results.append)
         sheet.query_one("#threads", Input).value = "0"
@@ -94,7 +94,7 @@ async def test_the_pick_sheet_returns_what_is_hidden() -> None:
     app = App[int]()
     results: list[frozenset[Choice] | None] = []
     choices = [Choice("figure", "prefill"), Choice("figure", "decode"), Choice("model", "Pocket 5M")]
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with steered(app, (80, 24)) as pilot:
         await app.push_screen(PickSheet(choices, frozenset({choices[2]})), results.append)
         await pilot.pause()
         await pilot.press("space", "enter")

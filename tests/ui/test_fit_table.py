@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from slmtui.ui.widgets.fit_table import Figure, FitTable, TableColumn, fit_columns
-from tests.ui.steps import until
+from tests.ui.steps import steered, until
 
 COLUMNS = (
     TableColumn("name", "name", 6, room=10),
@@ -59,7 +59,7 @@ async def hosting(
     rows: dict[str, dict[str, Figure]], size: tuple[int, int] = (40, 8)
 ) -> AsyncIterator[tuple[Host, FitTable, Pilot[int]]]:
     host = Host()
-    async with host.run_test(size=size) as pilot:
+    async with steered(host, size) as pilot:
         table = host.query_one(FitTable)
         table.show_only(rows)
         table.focus()

@@ -37,7 +37,7 @@ async def test_a_file_is_imported_listed_and_shown(tmp_path: Path) -> None:
         (theirs,) = (key for key in table.keys if key != ours.id)
         await until(pilot, lambda: table.highlighted == theirs and app.screen.query_one(CellTable).row_count == 2)
         assert table.figure(theirs, "name").text == "theirs.json"
-        assert any("5 measurements of theirs.json are session" in each for each in notices(app))
+        await until(pilot, lambda: any("5 measurements of theirs.json are session" in each for each in notices(pilot)))
         said = str(app.screen.query_one("#session", Static).render())
         assert "Other Chip" in said
         assert "llama-bench 0c1e570 (6789)" in said
@@ -45,7 +45,7 @@ async def test_a_file_is_imported_listed_and_shown(tmp_path: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, ImportSheet))
         app.screen.query_one(Input).value = str(path)
         await pilot.press("enter")
-        await until(pilot, lambda: any("was imported before" in each for each in notices(app)))
+        await until(pilot, lambda: any("was imported before" in each for each in notices(pilot)))
         assert len(table) == 2
 
 

@@ -72,7 +72,7 @@ async def test_a_key_that_can_t_act_is_grey_and_says_why() -> None:
         await pilot.hover(KeyBar, (at, 0))
         await until(pilot, lambda: str(app.screen.query_one(KeyBar).tooltip) == by_title["Export"].words)
         await pilot.click(KeyBar, (at, 0))
-        await until(pilot, lambda: by_title["Export"].words in notices(app))
+        await until(pilot, lambda: by_title["Export"].words in notices(pilot))
 
 
 async def test_a_click_presses_a_key() -> None:

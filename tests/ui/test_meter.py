@@ -3,12 +3,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 from textual.app import App, ComposeResult
-from textual.message import Message
 
 from slmtui.core.events import EngineMemory, MemoryPart, MemorySampled, Prefilled, ProcessMemory, Prompted, Tokens
 from slmtui.core.live import Live
 from slmtui.ui.widgets.bars import bar
 from slmtui.ui.widgets.meter import Meter, Phase, Reading, StopSign, activity, figures, memory_words
+from tests.ui.steps import steered
 
 MIB = 1024**2
 RUNNING = (
@@ -126,8 +126,7 @@ def test_bars_are_as_long_as_their_fraction(fraction: float, full: int) -> None:
 
 async def test_the_stop_sign_is_there_only_while_something_runs() -> None:
     app = Host()
-    seen: list[Message] = []
-    async with app.run_test(size=(60, 6), message_hook=seen.append) as pilot:
+    async with steered(app, (60, 6)) as pilot:
         assert not app.query_one(StopSign).display
         app.meter.reading = Reading(phase="decoding", live=RUNNING)
         await pilot.pause()
@@ -137,4 +136,3 @@ async def test_the_stop_sign_is_there_only_while_something_runs() -> None:
         app.meter.reading = Reading(phase="done", live=RUNNING)
         await pilot.pause()
         assert not app.query_one(StopSign).display
-    assert any(isinstance(message, Meter.StopClicked) for message in seen)

@@ -49,7 +49,7 @@ async def test_what_goes_wrong_in_one_engine_leaves_the_other_alone(
     broken = changed(mlx_forms("bf16"), tmp_path / "broken")
     (broken / "model.safetensors").unlink()
     (broken / "model.safetensors").write_bytes(b"cut off")
-    async with chat(str(hostile("MLX")), str(hostile("llama.cpp")), str(broken)) as found:
+    async with chat(str(hostile("MLX")), str(hostile("llama.cpp")), str(broken), endless=True) as found:
         ours, theirs, bad = found.columns
         assert found.phases == ["ready", "ready", "failed"]
         assert "broken is damaged or incomplete" in transcript(bad)[-1]

@@ -15,8 +15,8 @@ from slmtui.ui.widgets.model_detail import detail_lines, fitting
 from slmtui.ui.widgets.model_memory import memory_bar, planned
 from slmtui.ui.widgets.model_row import ModelRow
 from slmtui.ui.widgets.variant_table import VariantTable
-from tests.ui.models_steps import MIB, Q8, read_all, table_of
-from tests.ui.steps import running, sheet_gone, until
+from tests.ui.models_steps import MIB, Q8, listing, read_all, table_of
+from tests.ui.steps import sheet_gone, until
 
 
 def row() -> ModelRow:
@@ -30,7 +30,7 @@ def row() -> ModelRow:
 
 
 async def test_the_card_has_all_variants_and_the_source_of_every_fact() -> None:
-    async with running((120, 60)) as (app, pilot):
+    async with listing((120, 60)) as (app, pilot):
         await read_all(app, pilot)
         table_of(app).highlight(Q8)
         await pilot.press("enter")

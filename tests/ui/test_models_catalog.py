@@ -17,8 +17,8 @@ from slmtui.ui.widgets.model_detail import ModelDetail, detail_lines
 from slmtui.ui.widgets.model_filter import ModelFilter
 from slmtui.ui.widgets.model_row import ModelRow
 from slmtui.ui.widgets.variant_table import VariantTable
-from tests.ui.models_steps import screen_of, table_of
-from tests.ui.steps import running, sheet_gone, shown, until
+from tests.ui.models_steps import listing, screen_of, table_of
+from tests.ui.steps import sheet_gone, shown, until
 
 QWEN = "qwen3-0.6b"
 OPT = "opt-125m"
@@ -39,7 +39,7 @@ async def look_for(app: SlmtuiApp, pilot: Pilot[int], wanted: Wanted) -> set[str
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_whole_catalog_is_listed_after_what_is_here(size: tuple[int, int]) -> None:
-    async with running(size) as (app, pilot):
+    async with listing(size) as (app, pilot):
         table, catalog = table_of(app), app.services.catalog
         await until(pilot, lambda: QWEN in table)
         here = [key for key in table.keys if ":" in key]
@@ -54,7 +54,7 @@ async def test_the_whole_catalog_is_listed_after_what_is_here(size: tuple[int, i
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_line_of_filters_works_with_keys(size: tuple[int, int]) -> None:
-    async with running(size) as (app, pilot):
+    async with listing(size) as (app, pilot):
         table, everything = table_of(app), len(table_of(app))
         await pilot.press("f")
         await until(pilot, lambda: isinstance(app.focused, ModelFilter))
@@ -75,19 +75,19 @@ async def test_the_line_of_filters_works_with_keys(size: tuple[int, int]) -> Non
 
 
 async def test_the_filters_and_the_marks_fit_a_narrow_terminal() -> None:
-    async with running((80, 24)) as (app, pilot):
-        assert "models ▾  fit ▾  size ▾  licence ▾  kind ▾  format ▾" in lines(app)
+    async with listing((80, 24)) as (app, pilot):
+        await until(pilot, lambda: "models ▾  fit ▾  size ▾  licence ▾  kind ▾  format ▾" in lines(app))
         await until(pilot, lambda: QWEN in table_of(app))
         await pilot.press("space", "down", "space")
         await until(pilot, lambda: "121 models  ● 2 marked" in lines(app))
         await look_for(app, pilot, Wanted(here=True, most_parameters=10**9))
         screen_of(app).query_one(ModelFilter).wanted = Wanted(here=True, most_parameters=10**9)
         await until(pilot, lambda: "here ▾  fit ▾  ≤ 1B ▾  licence ▾" in lines(app))
-        assert "5 of 121  ● 2 marked" in lines(app)
+        await until(pilot, lambda: "5 of 121  ● 2 marked" in lines(app))
 
 
 async def test_a_wide_terminal_shows_who_made_it_and_when() -> None:
-    async with running((200, 30)) as (app, pilot):
+    async with listing((200, 30)) as (app, pilot):
         table = table_of(app)
         await until(pilot, lambda: QWEN in table)
         assert table.shown_columns[-3:] == ("maker", "context", "released")
@@ -97,7 +97,7 @@ async def test_a_wide_terminal_shows_who_made_it_and_when() -> None:
 
 
 async def test_a_click_on_a_filter_takes_its_next_value() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         bar = screen_of(app).query_one(ModelFilter)
         at = str(bar.render()).index("any size")
         await pilot.click(bar, offset=(at + 2, 0))
@@ -108,7 +108,7 @@ async def test_a_click_on_a_filter_takes_its_next_value() -> None:
 
 
 async def test_filters_and_words_narrow_down_together() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         assert await look_for(app, pilot, Wanted(words="qwen", thinking=True, most_parameters=10**9)) == {
             "qwen3-0.6b",
             "qwen3.5-0.8b",
@@ -121,12 +121,11 @@ async def test_filters_and_words_narrow_down_together() -> None:
         await pilot.press(*"pocket-2m")
         await until(pilot, lambda: len(table_of(app)) == 2)
         await pilot.press("escape")
-        await until(pilot, lambda: len(table_of(app)) > 100)
-        assert not screen_of(app).query(Finder)
+        await until(pilot, lambda: len(table_of(app)) > 100 and not screen_of(app).query(Finder))
 
 
 async def test_what_is_not_here_can_not_be_marked_or_used() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         screen = screen_of(app)
         table_of(app).highlight(QWEN)
         await pilot.pause()
@@ -144,7 +143,7 @@ async def test_what_is_not_here_can_not_be_marked_or_used() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_detail_says_what_the_catalog_knows(size: tuple[int, int]) -> None:
-    async with running(size) as (app, pilot):
+    async with listing(size) as (app, pilot):
         table_of(app).highlight(QWEN)
         await until(pilot, lambda: "Qwen3 0.6B" in shown(app, "ModelDetail"))
         said = shown(app, "ModelDetail")
@@ -156,7 +155,7 @@ async def test_the_detail_says_what_the_catalog_knows(size: tuple[int, int]) -> 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_card_shows_every_variant_and_fact_with_its_source(size: tuple[int, int]) -> None:
-    async with running(size) as (app, pilot):
+    async with listing(size) as (app, pilot):
         table_of(app).highlight("qwen2-0.5b")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, CardScreen))
@@ -181,7 +180,7 @@ async def test_the_card_shows_every_variant_and_fact_with_its_source(size: tuple
 
 
 async def test_a_card_without_files_says_so() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         table_of(app).highlight(OPT)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, CardScreen))
@@ -230,7 +229,7 @@ def test_details_never_exceed_their_width() -> None:
 
 
 async def test_the_detail_has_the_same_height_for_every_row() -> None:
-    async with running((80, 24)) as (app, pilot):
+    async with listing((80, 24)) as (app, pilot):
         detail, heights = screen_of(app).query_one(ModelDetail), set()
         for key in ("pocket-5m:Q8_0", QWEN, OPT, "gemma-3-4b-it"):
             table_of(app).highlight(key)

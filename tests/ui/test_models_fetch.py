@@ -25,7 +25,8 @@ from slmtui.ui.widgets.pick import ConfirmSheet
 from slmtui.ui.widgets.variant_table import VariantTable
 from tests.hub import LoopbackHub, connect
 from tests.hub import Repository as Served
-from tests.ui.steps import notices, running, sheet_gone, shown, until
+from tests.ui.models_steps import listing, screen_of, table_of
+from tests.ui.steps import notices, sheet_gone, shown, until
 
 NAME = "somebody/Tiny-GGUF"
 SOURCE = pocket_folder() / "pocket-5m-Q8_0.gguf"
@@ -62,12 +63,10 @@ async def with_tiny(
     """The app with one more model in its catalog, which the hub on loopback has; its row is highlighted."""
     services = Services.open(strict=False)
     services.catalog = (*services.catalog, TINY)
-    async with running(size, services) as (app, pilot):
-        screen = app.screen
-        assert isinstance(screen, ModelsScreen)
-        table = screen.query_one(ModelTable)
+    async with listing(size, services) as (app, pilot):
+        screen, table = screen_of(app), table_of(app)
         table.highlight("tiny")
-        await pilot.pause()
+        await until(pilot, lambda: screen.row is not None and screen.row.key == "tiny")
         yield app, pilot, screen, table
 
 
@@ -100,8 +99,8 @@ async def test_a_model_is_downloaded_after_a_look_and_can_be_used(hub: LoopbackH
         assert "tiny" not in table
         await until(pilot, lambda: not screen.rows[Q8].pending)
         assert screen.rows[Q8].facts.layers == 6
-        assert table.figure(Q8, "fits").text == "✓ yes"
-        assert any("Tiny Q8_0 is here" in text for text in notices(app))
+        await until(pilot, lambda: table.figure(Q8, "fits").text == "✓ yes")
+        await until(pilot, lambda: any("Tiny Q8_0 is here" in text for text in notices(pilot)))
         assert app.services.find(Q8).path.read_bytes() == SOURCE.read_bytes()
         await pilot.press("space")
         assert [model.id for model in app.marked] == [Q8]
@@ -168,7 +167,7 @@ async def test_what_goes_wrong_is_said_in_the_sheet_or_in_the_row(hub: LoopbackH
         await sheet_gone(pilot)
         await until(pilot, lambda: (d := download(screen)) and d.phase == "failed")
         assert table.figure("tiny", "size").text.startswith("✗")
-        assert any("was not downloaded" in text for text in notices(app))
+        await until(pilot, lambda: any("was not downloaded" in text for text in notices(pilot)))
         assert "d tries again" in shown(app, "ModelDetail")
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmSheet))
@@ -216,7 +215,7 @@ async def test_another_variant_comes_from_the_card_and_is_deleted_again(hub: Loo
 
 async def test_a_repository_is_found_by_words_and_added_to_the_catalog(hub: LoopbackHub) -> None:
     hub.add(Served("artist/Fun-Model-GGUF", tags=("gguf",), downloads=7)).add("fun-Q8_0.gguf", SOURCE)
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, AddSheet))
         app.screen.query_one(Input).value = "fun model"
@@ -252,7 +251,7 @@ async def test_reasons_why_nothing_can_be_fetched(hub: LoopbackHub) -> None:
             assert why in (screen.reason(action) or ""), key
         table.highlight("pocket-5m:Q8_0")
         await pilot.press("delete")
-        assert any("can't be deleted" in text for text in notices(screen.lab_app))
+        await until(pilot, lambda: any("can't be deleted" in text for text in notices(pilot)))
         assert "▲" in str(screen.query_one("ModelDetail", Static).render())
 
 

@@ -12,13 +12,13 @@ from slmtui.sources.config import load_config
 from slmtui.ui.screens.add import AddSheet
 from slmtui.ui.screens.card import CardScreen
 from slmtui.ui.widgets.pick import complete_path
-from tests.ui.models_steps import Q8, read_all, table_of, with_files
-from tests.ui.steps import copy_of_pocket, running, sheet_gone, shown, until
+from tests.ui.models_steps import Q8, listing, read_all, table_of, with_files
+from tests.ui.steps import copy_of_pocket, sheet_gone, shown, until
 
 
 async def test_a_file_of_ones_own_is_added_by_its_path(tmp_path: Path) -> None:
     path = copy_of_pocket(tmp_path, "my [bold]model.gguf")
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, AddSheet))
         app.screen.query_one(Input).value = str(path)
@@ -30,7 +30,7 @@ async def test_a_file_of_ones_own_is_added_by_its_path(tmp_path: Path) -> None:
         await until(pilot, lambda: table.figure(str(path), "variant").text == "Q4_K_M")
         config = app.services.paths.config_file
     assert str(path) in load_config(config).folders
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         table = table_of(app)
         await until(pilot, lambda: str(path) in table)  # in the next run too
 
@@ -48,7 +48,7 @@ async def test_a_file_that_can_t_be_added_is_told_and_the_sheet_stays(
     tmp_path: Path, make: Callable[[Path], Path], said: str
 ) -> None:
     path = make(tmp_path)
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         before = table_of(app).keys
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, AddSheet))
@@ -63,7 +63,7 @@ async def test_a_file_that_can_t_be_added_is_told_and_the_sheet_stays(
 
 async def test_a_file_that_became_unreadable_says_why_and_the_others_stay(tmp_path: Path) -> None:
     _truncated(tmp_path / "short.gguf")
-    async with running(services=with_files(tmp_path)) as (app, pilot):
+    async with listing(services=with_files(tmp_path)) as (app, pilot):
         screen = await read_all(app, pilot)
         table, broken = table_of(app), str(tmp_path / "short.gguf")
         assert table.figure(broken, "fits").text == "✗ can't be opened"
@@ -78,7 +78,7 @@ async def test_a_file_that_became_unreadable_says_why_and_the_others_stay(tmp_pa
 
 async def test_a_file_that_was_deleted_is_gone_on_return(tmp_path: Path) -> None:
     path = copy_of_pocket(tmp_path)
-    async with running(services=with_files(tmp_path)) as (app, pilot):
+    async with listing(services=with_files(tmp_path)) as (app, pilot):
         await read_all(app, pilot)
         table = table_of(app)
         table.highlight(str(path))

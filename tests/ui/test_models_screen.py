@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, Static
 
+from slmtui.core.catalog import LocalModel
 from slmtui.core.ceiling import Ceiling
-from slmtui.core.events import Inspected, total_bytes
+from slmtui.core.events import Failed, Inspected, total_bytes
 from slmtui.core.machine import Memory
 from slmtui.core.text import memory
 from slmtui.lab import ceiling
@@ -20,7 +21,7 @@ from slmtui.ui.widgets.model_detail import ModelDetail
 from slmtui.ui.widgets.model_table import ModelTable
 from slmtui.ui.widgets.strip import Live
 from tests.lab.conftest import CEILING
-from tests.ui.models_steps import MIB, Q8, read_all, screen_of, table_of, with_files
+from tests.ui.models_steps import MIB, Q8, listing, read_all, screen_of, table_of, with_files
 from tests.ui.steps import copy_of_pocket, notices, running, seed, shown, until
 
 
@@ -38,11 +39,22 @@ def is_within(table: ModelTable, width: int) -> bool:
     return table.size.width < width
 
 
-async def test_the_bundled_models_are_listed_at_once_and_their_numbers_fill_in() -> None:
-    async with running() as (app, pilot):
+async def test_the_bundled_models_are_listed_at_once_and_their_numbers_fill_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    services = Services.open(strict=False)
+    may_go, inspect = asyncio.Event(), services.inspect
+
+    async def slow(model: LocalModel) -> Inspected | Failed:
+        await may_go.wait()
+        return await inspect(model)
+
+    monkeypatch.setattr(services, "inspect", slow)
+    async with running(services=services) as (app, pilot):
         table = table_of(app)
         assert {f"pocket-5m:{label}" for label in ("Q4_K_M", "Q8_0", "F16")} <= set(table.keys)
         assert table.figure(Q8, "memory").text[0] in "…~", "not looked into yet, or estimated"
+        may_go.set()
         screen = await read_all(app, pilot)
         inspected = await app.services.inspect(app.services.find(Q8))
         assert isinstance(inspected, Inspected)
@@ -54,7 +66,7 @@ async def test_the_bundled_models_are_listed_at_once_and_their_numbers_fill_in()
 
 
 async def test_demo_models_are_labelled_in_the_row_the_detail_and_the_card() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         await read_all(app, pilot)
         table = table_of(app)
         table.highlight(Q8)
@@ -67,7 +79,7 @@ async def test_demo_models_are_labelled_in_the_row_the_detail_and_the_card() -> 
 
 
 async def test_rows_are_updated_in_place(still: None) -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         table = table_of(app)
         before = table.keys
         table.highlight("pocket-5m:F16")
@@ -79,7 +91,7 @@ async def test_rows_are_updated_in_place(still: None) -> None:
 
 
 async def test_what_fits_follows_the_free_memory(still: None) -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         screen = await read_all(app, pilot)
         table = table_of(app)
         needed = screen.rows[Q8].needed_bytes
@@ -95,13 +107,13 @@ async def test_what_fits_follows_the_free_memory(still: None) -> None:
 async def test_space_marks_up_to_four_models_and_says_so(tmp_path: Path) -> None:
     for number in range(5):
         copy_of_pocket(tmp_path, f"own-{number}.gguf")
-    async with running(services=with_files(tmp_path)) as (app, pilot):
+    async with listing(services=with_files(tmp_path)) as (app, pilot):
         await until(pilot, lambda: len(table_of(app)) >= 10)
         for _ in range(5):
             await pilot.press("space", "down")
-        await until(pilot, lambda: notices(app))
+        await until(pilot, lambda: notices(pilot))
         assert len(app.marked) == 4
-        assert any("4 models at most" in text for text in notices(app))
+        assert any("4 models at most" in text for text in notices(pilot))
         assert "● 4 marked" in shown(app, "#count")
         first = app.marked[0]
         await pilot.press("home", "space")
@@ -112,14 +124,14 @@ async def test_space_marks_up_to_four_models_and_says_so(tmp_path: Path) -> None
 
 
 async def test_a_click_on_the_mark_marks_and_a_click_on_the_name_highlights() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         table = table_of(app)
         second, third = table.keys[1], table.keys[2]
         await pilot.click(table, offset=(2, 3))
         await until(pilot, lambda: app.marked)
         assert [model.id for model in app.marked] == [second]
         await pilot.click(table, offset=(8, 4))
-        assert table.highlighted == third
+        await until(pilot, lambda: table.highlighted == third)
         assert [model.id for model in app.marked] == [second]
         await pilot.click(table, offset=(8, 4), times=2)
         await until(pilot, lambda: isinstance(app.screen, CardScreen))
@@ -127,7 +139,7 @@ async def test_a_click_on_the_mark_marks_and_a_click_on_the_name_highlights() ->
 
 @pytest.mark.parametrize(("key", "place"), [("c", "chat"), ("b", "compare")])
 async def test_on_to_chat_and_compare_with_the_highlighted_model(key: str, place: str) -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         table_of(app).highlight(Q8)
         await pilot.press(key)
         await until(pilot, lambda: app.current_mode == place)
@@ -135,7 +147,7 @@ async def test_on_to_chat_and_compare_with_the_highlighted_model(key: str, place
 
 
 async def test_on_to_compare_with_the_marked_models() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         await pilot.press("space", "down", "space", "down")
         marked = app.marked
         await pilot.press("b")
@@ -145,7 +157,7 @@ async def test_on_to_compare_with_the_marked_models() -> None:
 
 
 async def test_find_filters_while_one_types_and_esc_shows_all_again() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         table = table_of(app)
         everything = set(table.keys)
         await pilot.press("slash")
@@ -164,13 +176,12 @@ async def test_find_filters_while_one_types_and_esc_shows_all_again() -> None:
         assert screen_of(app).query_one(ModelDetail).row is None
         await pilot.press("escape")
         await until(pilot, lambda: set(table.keys) == everything)
-        assert app.focused is table
-        assert not screen_of(app).query(Finder)
+        await until(pilot, lambda: app.focused is table and not screen_of(app).query(Finder))
 
 
 async def test_columns_sort_by_their_numbers(tmp_path: Path) -> None:
     copy_of_pocket(tmp_path, "broken.gguf").write_bytes(b"GGUF" + bytes(9))
-    async with running(services=with_files(tmp_path)) as (app, pilot):
+    async with listing(services=with_files(tmp_path)) as (app, pilot):
         screen = await read_all(app, pilot)
         table = table_of(app)
         broken = str(tmp_path / "broken.gguf")
@@ -188,7 +199,7 @@ async def test_columns_sort_by_their_numbers(tmp_path: Path) -> None:
 
 
 async def test_s_sorts_by_the_next_column_and_keeps_the_highlight() -> None:
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         table = table_of(app)
         table.highlight(Q8)
         assert table.sorted_by == "mark", "as they are listed"
@@ -202,7 +213,7 @@ async def test_s_sorts_by_the_next_column_and_keeps_the_highlight() -> None:
 
 
 async def test_columns_that_matter_least_go_first() -> None:
-    async with running((160, 36)) as (app, pilot):
+    async with listing((160, 36)) as (app, pilot):
         table = table_of(app)
         everything = table.shown_columns
         assert {"licence", "size", "params"} <= set(everything)
@@ -221,7 +232,7 @@ async def test_columns_that_matter_least_go_first() -> None:
 async def test_measured_speeds_are_in_the_row_and_the_detail() -> None:
     services = Services.open(strict=False)
     seed(services, prefill_s=512 / 20_000, decode_s=128 / 800)
-    async with running(services=services) as (app, pilot):
+    async with listing(services=services) as (app, pilot):
         await read_all(app, pilot)
         table = table_of(app)
         await until(pilot, lambda: table.figure(Q8, "decode").text == "800")
@@ -248,7 +259,7 @@ async def test_while_the_machine_is_measured_it_says_so_and_goes_on_behind_other
         return CEILING
 
     monkeypatch.setattr(ceiling, "measured", slow)
-    async with running() as (app, pilot):
+    async with listing() as (app, pilot):
         screen = await read_all(app, pilot)
         await pilot.press("e")
         await until(pilot, lambda: "this machine is being measured" in shown(app, "ModelDetail"))

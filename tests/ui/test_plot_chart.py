@@ -8,6 +8,7 @@ from textual.app import App, ComposeResult
 from slmtui.ui.widgets.axes import Axis, Scale, scale_for, tick_words
 from slmtui.ui.widgets.canvas import Canvas
 from slmtui.ui.widgets.plot_chart import SIGNS, Legend, Line, Plot, PlotChart, Point, Series, drawing, legend_lines
+from tests.ui.steps import steered
 
 SPEED = Axis(label="decode", unit="tok/s", from_zero=True)
 DEPTH = Axis(label="depth", unit="tokens", from_zero=True)
@@ -189,7 +190,7 @@ def test_the_legend_says_how_many_more_there_are() -> None:
 
 async def test_the_chart_is_drawn_once_and_follows_theme_size_and_plot() -> None:
     app = Host()
-    async with app.run_test(size=(60, 20)) as pilot:
+    async with steered(app, (60, 20)) as pilot:
         chart = app.query_one(PlotChart)
         assert chart.render_line(0).text.strip() == ""
         chart.plot = one((0, 10), (10, 20))

@@ -22,7 +22,7 @@ from slmtui.ui.widgets.plot_chart import PlotChart
 from slmtui.ui.widgets.unfinished import UnfinishedOffer
 from tests.samples import measurement
 from tests.ui.probe_steps import LARGE, SMALL, Asking, asking, make_small
-from tests.ui.steps import notices, shown, until
+from tests.ui.steps import notices, sheet_gone, shown, until
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,9 @@ async def press_while_asked(found: Asking, key: str) -> None:
     """Press a key while the worker stands still: the demo models answer faster than a test can press one."""
     cell = found.screen.probing.asking
     assert cell is not None
-    worker = psutil.Process(found.app.services.loaded[0].pid)
+    (pid,) = (each.pid for each in found.app.services.loaded if each.ready)
+    assert pid is not None
+    worker = psutil.Process(pid)
     worker.suspend()
     await found.pilot.press(key)
     worker.resume()
@@ -138,10 +140,11 @@ async def test_what_was_answered_is_exported_with_a_row_for_each_question() -> N
         assert all(row["prompt"] and row["answer"] for row in answers)
 
         await found.pilot.press("escape")
+        await sheet_gone(found.pilot)
         services.store.add(measurement(session=services.session.id))
         await sheet_of(found, "e", ExportSheet)
         rows = found.app.screen.query_one("#rows", Choice)
-        assert (rows.region.height, rows.value) == (1, "questions")
+        await until(found.pilot, lambda: (rows.region.height, rows.value) == (1, "questions"))
         rows.focus()
         await found.pilot.press("right")
         field = found.app.screen.query_one(Input)
@@ -178,7 +181,7 @@ async def test_esc_stops_and_the_probe_goes_on_later_with_what_it_has() -> None:
         await until(found.pilot, lambda: offer.display)
         await found.pilot.press("d")
         await until(found.pilot, lambda: not offer.display)
-        assert "dropped" in notices(found.app)[-1]
+        await until(found.pilot, lambda: "dropped" in notices(found.pilot)[-1])
 
 
 async def test_a_skipped_cell_is_left_out_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,17 +211,17 @@ async def test_the_plan_sheet_changes_the_plan_and_says_what_is_wrong() -> None:
         sheet = found.app.screen
         sheet.query_one("#shots", Input).value = "0, x"
         await found.pilot.press("enter")
-        assert shown(found.app, "#problem") == "Shots: 0, x is not made of whole numbers."
+        await until(found.pilot, lambda: "Shots: 0, x is not made of whole numbers." in shown(found.app, "#problem"))
         sheet.query_one("#shots", Input).value = "0, -2"
         await found.pilot.press("enter")
-        assert "must be at least 0, not -2" in shown(found.app, "#problem")
+        await until(found.pilot, lambda: "must be at least 0, not -2" in shown(found.app, "#problem"))
         sheet.query_one("#shots", Input).value = "0, 1, 4"
         sheet.query_one("#seeds", Input).value = "2"
         for label in ("true", "shuffled"):
             sheet.query_one(f"#{label}", Checkbox).value = label == "shuffled"
         sheet.query_one("#shuffled", Checkbox).value = False
         await found.pilot.press("ctrl+s")
-        assert "at least one" in shown(found.app, "#problem")
+        await until(found.pilot, lambda: "at least one" in shown(found.app, "#problem"))
         sheet.query_one("#shuffled", Checkbox).value = True
         await found.pilot.press("ctrl+s")
         await until(found.pilot, lambda: found.app.screen is found.screen)
@@ -240,7 +243,7 @@ async def test_a_file_of_one_s_own_is_begun_read_and_asked(tmp_path: Path) -> No
         assert ticks.selected == ["pocket-judgements"]
         field = sheet.query_one(Input)
         await found.pilot.click("#new")
-        assert "Name the new file first" in shown(found.app, "#problem")
+        await until(found.pilot, lambda: "Name the new file first" in shown(found.app, "#problem"))
         field.value = str(tmp_path / "none.jsonl")
         field.focus()
         await found.pilot.press("enter")

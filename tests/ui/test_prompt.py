@@ -5,6 +5,7 @@ from textual.events import Key
 
 from slmtui.ui.widgets.choice import Choice
 from slmtui.ui.widgets.prompt import Prompt
+from tests.ui.steps import steered
 
 
 class Host(App[None]):
@@ -27,7 +28,7 @@ class Host(App[None]):
 
 async def test_enter_sends_and_empties_the_field() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         await pilot.press(*"hi", "enter")
         assert app.sent == ["hi"]
         assert app.query_one(Prompt).text == ""
@@ -35,7 +36,7 @@ async def test_enter_sends_and_empties_the_field() -> None:
 
 async def test_blank_text_is_not_sent() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         await pilot.press("space", "enter")
         assert app.sent == []
         assert app.query_one(Prompt).text == " "
@@ -43,7 +44,7 @@ async def test_blank_text_is_not_sent() -> None:
 
 async def test_ctrl_j_breaks_the_line() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         height = app.query_one(Prompt).size.height
         await pilot.press("a", "ctrl+j", "b", "shift+enter", "c")
         await pilot.pause()
@@ -54,7 +55,7 @@ async def test_ctrl_j_breaks_the_line() -> None:
 
 async def test_up_recalls_and_down_returns_to_the_draft() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         await pilot.press(*"one", "enter", *"two", "enter", *"two", "enter", *"dra")
         prompt = app.query_one(Prompt)
         seen = []
@@ -66,7 +67,7 @@ async def test_up_recalls_and_down_returns_to_the_draft() -> None:
 
 async def test_up_moves_within_several_lines_first() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         await pilot.press(*"sent", "enter", "a", "ctrl+j", "b", "up")
         assert app.query_one(Prompt).text == "a\nb"
         await pilot.press("up")
@@ -75,7 +76,7 @@ async def test_up_moves_within_several_lines_first() -> None:
 
 async def test_a_choice_changes_by_key_and_by_click() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         choice = app.query_one(Choice)
         choice.focus()
         await pilot.press("right")
@@ -89,7 +90,7 @@ async def test_a_choice_changes_by_key_and_by_click() -> None:
 
 async def test_what_was_typed_after_enter_stays() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         prompt = app.query_one(Prompt)
         for key in ("a", "b", "enter", "c"):
             prompt.post_message(Key(key, key if len(key) == 1 else None))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 from textual.app import App, ComposeResult
@@ -12,6 +13,7 @@ from textual.widgets.markdown import MarkdownBlock
 from slmtui.core.events import Tokens
 from slmtui.ui.widgets.draft import Draft, add_wrapped
 from slmtui.ui.widgets.reply import Reply, Thought
+from tests.ui.steps import steered, until
 
 DOCUMENT = (
     "# Title\n\nIntro with [bold]no markup[/].\n\n"
@@ -37,6 +39,12 @@ class Host(App[None]):
             pass
 
 
+def is_as_high_as_its_text(draft: Draft, width: int) -> bool:
+    lines: list[str] = [""]
+    add_wrapped(lines, "word " * 40, draft.size.width)
+    return draft.app.size.width == width and draft.size.height == len(lines)
+
+
 def token(text: str, at_s: float = 0.0) -> Tokens:
     return Tokens(text=text, count=1, at_s=(at_s,))
 
@@ -60,10 +68,10 @@ async def feed(pilot: Pilot[None], reply: Reply, text: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_finished_answer_is_that_of_one_update(seed: int) -> None:
     app = Host()
-    async with app.run_test(size=(80, 60)) as pilot:
+    async with steered(app, (80, 60)) as pilot:
         await feed(pilot, app.reply, DOCUMENT, seed)
         await app.finish("12 tokens")
-        await pilot.pause(0.2)
+        await pilot.pause()
         reference = app.query_one("#reference", Markdown)
         await reference.update(DOCUMENT.strip("\n"))
         assert app.reply.shown == DOCUMENT.strip("\n") == app.reply.answer
@@ -72,16 +80,16 @@ async def test_the_finished_answer_is_that_of_one_update(seed: int) -> None:
 
 async def test_nothing_is_painted_twice_when_the_end_follows_at_once() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         app.reply.feed(token("All at once."))
         await app.finish()
-        await pilot.pause(0.2)
+        await pilot.pause()
         assert app.reply.shown == "All at once."
 
 
 async def test_what_has_come_is_painted_together() -> None:
     app = Host()
-    async with app.run_test():
+    async with steered(app):
         app.reply.feed(token("One"))
         app.reply.paint()
         assert app.reply.shown == "One"
@@ -94,7 +102,7 @@ async def test_what_has_come_is_painted_together() -> None:
 
 async def test_foreign_text_can_not_act() -> None:
     app = Host()
-    async with app.run_test(size=(60, 12)):
+    async with steered(app, (60, 12)):
         for piece in ("safe \x1b", "[2J\x1b[3", "1mred ", "[bold]not bold[/] <b>kept</b> \u202e"):
             app.reply.feed(token(piece))
             app.reply.paint()
@@ -106,7 +114,7 @@ async def test_foreign_text_can_not_act() -> None:
 
 async def test_thoughts_are_folded_and_counted_apart() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         pieces = ("<think>", "first", " this", "</think>", "Answer")
         for index, piece in enumerate(pieces):
             app.reply.feed(token(piece, at_s=1 + index * 0.5))
@@ -123,7 +131,7 @@ async def test_thoughts_are_folded_and_counted_apart() -> None:
 
 async def test_a_model_that_does_not_think_has_no_such_line() -> None:
     app = Host()
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         app.reply.feed(token("Answer"))
         await app.finish("1 token")
         await pilot.pause()
@@ -132,7 +140,7 @@ async def test_a_model_that_does_not_think_has_no_such_line() -> None:
 
 async def test_a_thought_opened_by_the_prompt_is_one() -> None:
     app = Host(inside_thought=True)
-    async with app.run_test() as pilot:
+    async with steered(app) as pilot:
         app.reply.feed(token("so</think>"))
         app.reply.feed(token("Yes"))
         await app.finish()
@@ -143,14 +151,11 @@ async def test_a_thought_opened_by_the_prompt_is_one() -> None:
 
 async def test_another_width_leaves_neither_a_gap_under_the_text_nor_cuts_it() -> None:
     app = Host()
-    async with app.run_test(size=(60, 30)) as pilot:
+    async with steered(app, (60, 30)) as pilot:
         app.reply.feed(token("word " * 40))
         app.reply.paint()
         app.reply.finish("40 tokens")
         draft = app.reply.query_one(Draft)
         for width in (20, 60, 30, 110):
             await pilot.resize_terminal(width, 30)
-            await pilot.pause(0.05)
-            lines: list[str] = [""]
-            add_wrapped(lines, "word " * 40, draft.size.width)
-            assert draft.size.height == len(lines)
+            await until(pilot, partial(is_as_high_as_its_text, draft, width))

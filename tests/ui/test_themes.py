@@ -162,8 +162,8 @@ async def test_a_theme_of_ones_own_is_offered_and_a_wrong_one_is_told_once() -> 
     write(folder, 'name = "[bold]no"', "wrong.toml")
     async with running() as (app, pilot):
         assert "mine" in app.available_themes
-        await until(pilot, lambda: notices(app))
-        assert len([text for text in notices(app) if "wrong.toml" in text]) == 1
+        await until(pilot, lambda: notices(pilot))
+        assert len([text for text in notices(pilot) if "wrong.toml" in text]) == 1
 
 
 async def test_a_terminal_theme_without_textuals_own_variables_does_not_end_the_app() -> None:
@@ -181,7 +181,7 @@ async def test_a_chosen_theme_that_is_not_there_falls_back_and_says_so() -> None
     save_config(Config(theme="gone"), paths.config_file)
     async with running() as (app, pilot):
         assert app.theme == DEFAULT_THEME
-        await until(pilot, lambda: any("no theme gone" in text for text in notices(app)))
+        await until(pilot, lambda: any("no theme gone" in text for text in notices(pilot)))
     assert load_config(paths.config_file).theme == "gone", "only a choice is kept, not the fallback"
 
 
@@ -201,5 +201,5 @@ async def test_a_theme_that_can_t_be_kept_is_used_all_the_same() -> None:
     async with running() as (app, pilot):
         path.mkdir(parents=True)
         app.theme = "slmtui-light"
-        await until(pilot, lambda: any("an't read" in text for text in notices(app)))
+        await until(pilot, lambda: any("an't read" in text for text in notices(pilot)))
         assert app.theme == "slmtui-light"
