@@ -215,8 +215,8 @@ def test_an_interrupted_chat(home: Path, tmp_path: Path) -> None:
     assert_nothing_left(home)
 
 
-def test_an_interrupted_chat_whose_worker_hangs(home: Path) -> None:
-    process = start("chat", "pocket-5m", "-p", "Tell me a story.", "-t", "1")
+def test_an_interrupted_chat_whose_worker_hangs(home: Path, tmp_path: Path) -> None:
+    process = start("chat", endless_story(tmp_path), "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
 
     def worker_stopped() -> bool:
         for one in processes_of(home):

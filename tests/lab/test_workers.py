@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,8 @@ from slmtui.core.events import AnyEvent, Ending, Loaded, StopReason
 from slmtui.core.machine import EngineState
 from slmtui.core.sampling import Sampling
 from slmtui.engine import trial
+from slmtui.engine.protocol import Generate
+from slmtui.lab import talk
 from slmtui.lab.loaded import LoadedModel, LoadOptions
 from slmtui.lab.loading import RESERVE_BYTES
 from slmtui.lab.services import Services
@@ -256,7 +259,8 @@ async def test_closing_while_it_loads_leaves_no_worker(shared: Services, steps: 
 async def test_closing_ends_all_workers_whatever_they_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_try", sound)
     opened = Services.open(strict=True)
-    loaded = [await load(opened, path) for path in (F16, STORY)]
+    monkeypatch.setattr(talk, "Generate", partial(Generate, ignore_end=True))
+    loaded = [await load(opened, path, context=32_768) for path in (F16, STORY)]
     busy = asyncio.create_task(ask_for_ever(loaded[0]))
     await until(lambda: loaded[0].busy)
     assert len(workers()) == 2
