@@ -120,7 +120,8 @@ def _anatomy(
     inner = _inner(shape, parameters)
     caches = _caches(shape)
     gated = _gated(shape)
-    groups = _scaled(_groups(shape, mix, inner, parameters), weights_bytes)
+    named = _groups(shape, mix, inner, parameters)
+    groups = _scaled([*named, *_others(shape, mix, named, parameters, weights_bytes)], weights_bytes)
     output = tuple(group.tensor for group in groups if group.tensor.name == "output.weight")
     return Anatomy(
         source=source,
@@ -202,7 +203,7 @@ def _inner(shape: Architecture, parameters: int | None) -> int:
 
 
 def _groups(shape: Architecture, mix: Mix, inner: int, parameters: int | None) -> list[Group]:
-    """The matrices; what the parameters say beyond them is one more, as the layers of other kinds have."""
+    """The matrices that every model of such a shape has."""
     hidden, layers = shape.hidden_size or 0, shape.layers or 0
     vocabulary = shape.vocabulary or 0
     attending = _attending(shape)
@@ -219,11 +220,23 @@ def _groups(shape: Architecture, mix: Mix, inner: int, parameters: int | None) -
         Group(_tensor("blk.0.ffn_up", mix.most, hidden, inner), layers),
         Group(_tensor("blk.0.ffn_down", mix.most, inner, hidden), layers),
     ]
-    known = sum(prod(group.tensor.shape) * group.times for group in groups)
-    rest = ((parameters or 0) - known) // hidden // layers // 32 * 32
-    if rest > 0:
-        groups.append(Group(_tensor("blk.0.other", mix.most, hidden, rest), layers))
     return [group for group in groups if group.times]
+
+
+def _others(
+    shape: Architecture, mix: Mix, named: list[Group], parameters: int | None, weights_bytes: int | None
+) -> list[Group]:
+    """One more matrix a layer for what the parameters say beyond the named ones, as layers of other kinds have.
+
+    Where nobody says how many parameters a hybrid has, the weights' size does.
+    """
+    hidden, layers = shape.hidden_size or 1, shape.layers or 1
+    beyond = (parameters or 0) - sum(prod(group.tensor.shape) * group.times for group in named)
+    if parameters is None and weights_bytes is not None and shape.attention == "hybrid":
+        kind = _storable(TYPES_BY_NAME[mix.most], hidden)
+        beyond = (weights_bytes - sum(group.bytes for group in named)) // kind.bytes * kind.block
+    rows = beyond // hidden // layers // 32 * 32
+    return [Group(_tensor("blk.0.other", mix.most, hidden, rows), layers)] if rows > 0 else []
 
 
 def _tied(shape: Architecture, inner: int, parameters: int | None) -> bool:

@@ -31,8 +31,9 @@ PartKind = Literal[
     "worker",
     "GPU context",
 ]
-WORKER_BYTES = 41 * MIB
-"""Python, numpy and llama.cpp's libraries without a model: PSS on Linux x86-64 with Python 3.11, 40 to 43 MiB."""
+WORKER_BYTES = 45 * MIB
+"""Python, numpy and llama.cpp's libraries: what PSS has beyond all other parts on Linux x86-64 with Python 3.11, 45 to
+46 MiB for a worker that is alone, 41 while others share its libraries."""
 TOKEN_BYTES = {True: 310, False: 170}
 """Of main memory for each token of a vocabulary, with merges and without: llama.cpp keeps its text three times, its
 score, a hash entry, and with merges a tree node of two texts. Measured with made-up vocabularies of 32,000 to 150,000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 
@@ -336,6 +338,11 @@ def test_windows_latent_attention_and_hybrids() -> None:
     assert made.weights_bytes == pytest.approx(WEIGHTS // 32 * 34, rel=0.001)
     assert any("state" in doubt for doubt in made.doubts)
     assert not any("How many" in doubt for doubt in made.doubts)
+    sized = anatomy_of_card(card(hybrid, parameters=None), card().variants[0])
+    assert sized is not None
+    assert sum(math.prod(group.tensor.shape) * group.times for group in sized.groups) == pytest.approx(
+        WEIGHTS, rel=0.001
+    )
 
 
 @pytest.mark.parametrize(
