@@ -4,7 +4,9 @@ python benchmarks/download.py [--mib N] [--rounds N] [--folder PATH] [--limit-mb
 
 Every program starts anew with an empty cache in its own folder and takes its turn; the order changes from round to
 round. `slmtui pull` verifies the SHA-256 and has the file on disk when it ends. The others do neither, so each is given
-twice: as it is, and followed by the check that belongs to it (`hf cache verify`, `openssl dgst -sha256`). `--limit-mb`
+twice: as it is, and followed by the check that belongs to it (`hf cache verify`, `openssl dgst -sha256`). The ratios
+that must be at least 1.0 are those to verified bytes; no peer is made to wait for the disk. Starts are in all times, so
+that a small file tells of little else: of 64 MiB three quarters are the start of Python and its modules. `--limit-mb`
 is what the host gives to each connection in MB/s, as hosts far away do; without it the machine is the limit. Prints
 medians of wall time, throughput and processor time, and the median of the rounds' ratios (their wall time / slmtui's):
 more than 1 means that slmtui is faster.
