@@ -14,7 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.filter import LineFilter
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.theme import Theme, ThemeProvider
 
@@ -97,11 +97,11 @@ class SlmtuiApp(App[int], inherit_bindings=False):
     }
     DEFAULT_MODE = "models"
 
-    marked: reactive[tuple[LocalModel, ...]] = reactive(())
+    marked: var[tuple[LocalModel, ...]] = var(())
     """The models that are marked for Chat, Probe and Compare, in the order of marking."""
-    machine: reactive[Machine] = reactive(Machine())
+    machine: var[Machine] = var(Machine())
     """What has been detected so far."""
-    live: reactive[Live] = reactive(Live())
+    live: var[Live] = var(Live())
     """Free memory and the loaded models' memory."""
 
     def __init__(self, services: Services) -> None:

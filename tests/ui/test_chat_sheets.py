@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from textual.containers import VerticalScroll
 from textual.widgets import Input, Static, TextArea
 
 from slmtui.core.chat import Message
@@ -14,6 +13,7 @@ from slmtui.ui.screens.exact import ExactPrompts
 from slmtui.ui.screens.save import SaveChat
 from slmtui.ui.screens.sheet import ChatSettings, SettingsSheet, summary
 from slmtui.ui.widgets.reply import Reply
+from slmtui.ui.widgets.transcript import Transcript
 from tests.ui.chat_steps import TWO, chat, transcript
 from tests.ui.steps import notices, sheet_gone, shown, until
 
@@ -89,7 +89,7 @@ async def test_clear_begins_anew_without_loading_anew() -> None:
 async def test_copy_takes_the_answer_of_the_focused_column() -> None:
     async with chat(*TWO) as found:
         await found.ask("What is prefill?")
-        found.columns[1].query_one(VerticalScroll).focus()
+        found.columns[1].query_one(Transcript).focus()
         await until(found.pilot, lambda: found.columns[1].has_focus_within)
         await found.pilot.press("y")
         await until(found.pilot, lambda: found.app.clipboard == found.columns[1].last_answer)

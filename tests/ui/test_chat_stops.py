@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from slmtui.core.measurement import Measurement
@@ -15,6 +14,7 @@ from slmtui.sources.store import StoreError
 from slmtui.ui.screens.sheet import ChatSettings
 from slmtui.ui.widgets.meter import StopSign
 from slmtui.ui.widgets.prompt import Prompt
+from slmtui.ui.widgets.transcript import Transcript
 from tests.ui.chat_steps import TWO, begin, chat, transcript
 from tests.ui.steps import until
 
@@ -51,7 +51,7 @@ async def test_the_stop_sign_stops_one_model_and_the_next_goes_on() -> None:
         await begin(found)
         await found.pilot.click(found.columns[0].query_one(StopSign))
         await until(found.pilot, lambda: found.phases == ["stopped", "decoding"])
-        found.columns[1].query_one(VerticalScroll).focus()
+        found.columns[1].query_one(Transcript).focus()
         await found.pilot.press("x")
         await until(found.pilot, lambda: found.phases == ["stopped", "stopped"])
 
@@ -60,7 +60,7 @@ async def test_a_column_that_waits_can_be_passed_over() -> None:
     async with chat(*TWO, endless=True) as found:
         await begin(found)
         assert found.phases[1] == "waiting"
-        found.columns[1].query_one(VerticalScroll).focus()
+        found.columns[1].query_one(Transcript).focus()
         await found.pilot.press("x")
         assert found.phases[0] == "decoding"
         await found.pilot.click(found.columns[0].query_one(StopSign))

@@ -87,7 +87,7 @@ class ChatScreen(LabScreen):
     @property
     def columns(self) -> list[Column]:
         """The columns from left to right."""
-        return [column for column in self.query(Column) if not column.closing]
+        return [column for columns in self.query_children(Columns) for column in columns.columns if not column.closing]
 
     @property
     def order(self) -> Order:

@@ -55,7 +55,11 @@ class ModelsScreen(ModelsFetch):
         self.list_rows(self.services.bundled(), ())
         self.query_one(ModelTable).focus()
         self.watch(self.lab_app, "marked", self.show_marks, init=False)
-        self.watch(self.lab_app, "live", self.show_fits, init=False)
+        self.watch(self.lab_app, "live", self._follow_memory, init=False)
+
+    def _follow_memory(self) -> None:
+        if self.is_current:  # unseen it would only take time from models that answer
+            self.show_fits()
 
     def on_screen_resume(self) -> None:
         """Something may have been measured, added or deleted in the meantime."""

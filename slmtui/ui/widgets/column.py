@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
@@ -35,6 +35,7 @@ from slmtui.lab.talk import Seat
 from slmtui.ui.painter import Painter
 from slmtui.ui.widgets.meter import ACTIVE, Meter, Phase, Reading, memory_words
 from slmtui.ui.widgets.reply import Reply
+from slmtui.ui.widgets.transcript import Transcript, Turns
 
 METER_EVERY_S = 0.5
 """How often the figures of an answer that is being written are painted at most."""
@@ -51,12 +52,6 @@ class Exchange:
     reply: Reply | None = None
 
 
-class Turns(Vertical):
-    """Questions, answers and failures in order."""
-
-    BLANK = True  # has nothing of its own to draw
-
-
 class Column(Vertical):
     """A transcript above a meter; let it `hear` every event of its model."""
 
@@ -68,8 +63,6 @@ class Column(Vertical):
         border-title-style: bold;
         border-subtitle-color: $text-muted;
         &:focus-within { border: round $border; }
-        & > VerticalScroll { height: 1fr; scrollbar-size-vertical: 1; }
-        & Turns { height: auto; min-height: 100%; padding: 0 1; }
         & Meter { border-top: solid $border-blurred; }
         & .question {
             margin: 1 0; padding: 0 1; background: $boost;
@@ -127,14 +120,14 @@ class Column(Vertical):
 
     def compose(self) -> ComposeResult:
         """Transcript and meter."""
-        with VerticalScroll():
+        with Transcript():
             yield Turns()
         yield Meter()
 
     def on_mount(self) -> None:
         """Name the model, follow the text, and watch the worker."""
         self._show_name()
-        self.query_one(VerticalScroll).anchor()
+        self.query_one(Transcript).anchor()
         self.set_interval(1.0, self._watch_worker)
         self._show()
 
@@ -201,7 +194,7 @@ class Column(Vertical):
         self._contended = contended
         self._live = Live(memory=self._live.memory, peak_rss_bytes=self._live.peak_rss_bytes)
         await self.turns.mount(shown, reply)
-        self.query_one(VerticalScroll).anchor()
+        self.query_one(Transcript).anchor()
         self.enter("waiting", "for its turn")
 
     async def skip(self) -> None:

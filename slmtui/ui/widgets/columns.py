@@ -15,13 +15,18 @@ NARROWEST_COLUMN = 40
 class Columns(HorizontalScroll):
     """As many columns as can be read side by side; the others are a scroll away."""
 
+    @property
+    def columns(self) -> list[Column]:
+        """The columns from left to right."""
+        return list(self.query_children(Column))
+
     def on_resize(self) -> None:
         """Share the width anew."""
         self.share_width()
 
     def share_width(self) -> None:
         """Give every column the same width, so that whole columns fill the screen."""
-        columns = self.query_children(Column)
+        columns = self.columns
         shown = max(1, min(len(columns), self.size.width // NARROWEST_COLUMN))
         for column in columns:
             column.styles.width = "1fr" if shown == len(columns) else self.size.width // shown

@@ -20,6 +20,7 @@ from slmtui.core.events import Tokens
 from slmtui.core.text import clean, duration
 from slmtui.core.thinking import ThinkingSplitter
 from slmtui.ui.widgets.draft import Draft
+from slmtui.ui.widgets.laid_out import laid_out
 
 PIECE_LINES = 8
 """Lines of an answer that are typeset in one go; more would keep a pressed key waiting."""
@@ -43,6 +44,7 @@ class Reply(Vertical):
     """
 
     BLANK = True  # has nothing of its own to draw
+    virtual_size = laid_out()
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,24 @@
+"""What was said to one model, in order, and the view of it that scrolls."""
+
+from __future__ import annotations
+
+from textual.containers import Vertical, VerticalScroll
+
+from slmtui.ui.widgets.laid_out import laid_out
+
+
+class Transcript(VerticalScroll):
+    """A view of turns."""
+
+    DEFAULT_CSS = "Transcript { height: 1fr; scrollbar-size-vertical: 1; }"
+
+    virtual_size = laid_out()
+
+
+class Turns(Vertical):
+    """Questions, answers and failures in order."""
+
+    DEFAULT_CSS = "Turns { height: auto; min-height: 100%; padding: 0 1; }"
+    BLANK = True  # has nothing of its own to draw
+
+    virtual_size = laid_out()
