@@ -269,9 +269,9 @@ def _name(action: str) -> str:
 
 def run_app(services: Services) -> int:
     """Open the app on the terminal until the person leaves it; the exit code."""
+    app = SlmtuiApp(services)  # before asyncio takes ctrl+c for a wish to cancel, which would break off the first frame
 
     async def run() -> int:
-        app = SlmtuiApp(services)
         with obeying_signals(partial(app.call_later, app.leave)):
             await app.run_async()
         return app.return_code or 0

@@ -9,14 +9,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _EXIT_CODE_BASE = 128
 """A shell shows a program that signal N ended as 128 + N."""
 
 
 @contextmanager
 def obeying_signals(leave: Callable[[int], object]) -> Iterator[None]:
-    """Leave properly on SIGTERM and SIGHUP: `leave` is given the exit code; Windows has no such signals."""
+    """Leave properly on SIGINT, SIGTERM and SIGHUP: `leave` is given the exit code; Windows has no such handlers.
+
+    The terminal sends SIGINT for ctrl+c only until the app reads the keys itself, that is in its first moments.
+    """
     loop = asyncio.get_running_loop()
     heard = []
     for number in _SIGNALS:

@@ -155,13 +155,21 @@ def test_quitting_while_an_answer_is_written() -> None:
             assert_left_in_order(terminal, workers)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_being_told_to_end_by_a_signal(number: signal.Signals) -> None:
     with app_on_terminal() as terminal:
         chat_with_two(terminal)
         workers = terminal.process.children(recursive=True)
         terminal.process.send_signal(number)
         assert_left_in_order(terminal, workers, 128 + number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_being_told_to_end_before_there_is_a_screen(number: signal.Signals) -> None:
+    with app_on_terminal() as terminal:
+        terminal.until(lambda _: b"\x1b[?1049h" in terminal.sent, "the alternate screen")
+        terminal.process.send_signal(number)
+        assert_left_in_order(terminal, [], 128 + number)
 
 
 def test_a_terminal_that_goes_away_leaves_nothing_running() -> None:
