@@ -55,6 +55,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+def milliseconds(seconds: float | None) -> str:
+    """Seconds as milliseconds without the unit, for a column whose head says it: 3.20, 25.0, 1,234."""
+    return rate(None if seconds is None else seconds * 1000)
+
+
 def count(value: int | None) -> str:
     """A number of parameters or tokens in short form: 5.25M, 1.2B, 151,936."""
     if value is None:

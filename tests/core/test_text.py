@@ -67,6 +67,13 @@ def test_duration(seconds: float | None, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "shown"), [(None, MISSING), (0.0032, "3.20"), (0.025, "25.0"), (0.42, "420"), (1.2344, "1,234")]
+)
+def test_milliseconds(seconds: float | None, shown: str) -> None:
+    assert text.milliseconds(seconds) == shown
+
+
+@pytest.mark.parametrize(
     ("value", "shown"),
     [
         (None, MISSING),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -50,6 +51,15 @@ async def test_what_does_not_fit_is_named_before_it_runs(monkeypatch: pytest.Mon
         words = shown(found.app, "#outlook")
         assert "1 cell × 3 repetitions · about 2 h 01 min  a guess" in words
         assert "Pocket 5M Q8_0 will not fit: it needs 8 GiB, 1 GiB are free" in words
+
+
+async def test_what_cannot_be_opened_is_named_before_it_runs(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + b"\0" * 64)
+    async with bench(str(broken), TWO[0]) as found:
+        await found.planned()
+        assert "broken cannot be measured: " in shown(found.app, "#outlook")
+        assert shown(found.app, "#outlook").count("cannot be measured") == 1
 
 
 async def test_a_plan_of_ones_own_is_made_in_the_sheet() -> None:

@@ -223,7 +223,7 @@ def test_latency_is_the_median_over_the_repetitions() -> None:
     assert [at for at, _ in points(the_plot(shown))] == [2.0, 3.0]
     assert [latency for _, latency in points(the_plot(shown))] == pytest.approx([2.0, 4.0])
     first = next(iter(shown.rows.values()))
-    assert [first[key].text for key in ("n", "p50", "max", "where")] == ["3", "1.5 ms", "2 ms", "3"]
+    assert [first[key].text for key in ("n", "p50", "max", "where")] == ["3", "1.50", "2.00", "3"]
     assert "fewer than two tokens" in between_tokens(seen(run())).missing
 
 

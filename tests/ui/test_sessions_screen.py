@@ -78,7 +78,7 @@ async def test_sessions_are_listed_newest_first_with_the_cells_of_the_highlighte
         assert cells.figure(key, "decode").value == pytest.approx(result.decode_tps.median)
         assert cells.figure(key, "prefill").text == "25,600"
         assert cells.figure(key, "prefill spread").text == "0 %"
-        assert cells.figure(key, "ttft").text == "25 ms"
+        assert cells.figure(key, "ttft").text == "25.0"
         assert cells.figure(key, "memory").text == "40 MiB"
         assert "Pocket 5M Q8_0 · demo" in cells.figure(key, "model").text
 

@@ -11,7 +11,7 @@ from slmtui.core.measurement import Measurement
 from slmtui.core.stats import quantile
 from slmtui.core.text import rate
 from slmtui.ui.pages.entry import Entry, Exhibit, Page, View
-from slmtui.ui.pages.figures import MODEL, SETUP, TEST, celsius, names, number, seconds, speed
+from slmtui.ui.pages.figures import MODEL, SETUP, TEST, celsius, milliseconds, names, number, speed
 from slmtui.ui.pages.speed import NOTHING
 from slmtui.ui.widgets.axes import Axis
 from slmtui.ui.widgets.fit_table import Figure, TableColumn
@@ -162,9 +162,9 @@ def _steps(place: int, each: Measurement) -> dict[str, Figure]:
         "order": Figure("", place),
         "repetition": number(each.repetition + 1),
         "n": number(len(steps) + 1),
-        "p50": seconds(quantile(steps, 0.50) if steps else None),
-        "p95": seconds(quantile(steps, 0.95) if steps else None),
-        "max": seconds(slowest),
+        "p50": milliseconds(quantile(steps, 0.50) if steps else None),
+        "p95": milliseconds(quantile(steps, 0.95) if steps else None),
+        "max": milliseconds(slowest),
         "where": number(steps.index(slowest) + 2 if slowest is not None else None),
     }
 
@@ -180,9 +180,9 @@ TOKENS = Page(
         SETUP,
         TableColumn("repetition", "#", 3, right=True),
         TableColumn("n", "tokens", 6, rank=3, right=True),
-        TableColumn("p50", "median", 8, right=True),
-        TableColumn("p95", "p95", 8, right=True),
-        TableColumn("max", "slowest", 8, right=True),
+        TableColumn("p50", "median", 8, right=True, unit="ms"),
+        TableColumn("p95", "p95", 8, right=True, unit="ms"),
+        TableColumn("max", "slowest", 8, right=True, unit="ms"),
         TableColumn("where", "at token", 8, rank=2, right=True),
     ),
 )

@@ -44,6 +44,9 @@ def plan_words(
             lines.append(
                 Content.styled("Models run at the same time: contended figures, marked as together.", "$text-warning")
             )
+    for each in outlook.refused if outlook else ():
+        words = f"{one_line(each.model.name)} cannot be measured: {one_line(each.why)}"
+        lines.append(Content.styled(words, "$text-error"))
     for room in outlook.will_not_fit if outlook else ():
         name = one_line(room.model.name)
         needs = f"{name} will not fit: it needs {memory(room.needed_bytes)}, {memory(room.available_bytes)} are free"

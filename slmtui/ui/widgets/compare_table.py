@@ -13,7 +13,7 @@ from slmtui.core.results import CellResult
 from slmtui.core.text import duration, memory, one_line
 from slmtui.ui.pages.bench import CellState
 from slmtui.ui.pages.entry import Entry, counted
-from slmtui.ui.pages.figures import MODEL, SETUP, TEST, median, names, number, percent, quartiles, seconds, size
+from slmtui.ui.pages.figures import MODEL, SETUP, TEST, median, milliseconds, names, number, percent, quartiles, size
 from slmtui.ui.widgets.fit_table import Figure, TableColumn, Tone
 from slmtui.ui.widgets.page_table import PageTable
 from slmtui.ui.widgets.result_table import model_words
@@ -27,7 +27,7 @@ _COLUMNS = (
     TableColumn("prefill spread", "q1–q3", 13, rank=3, right=True),
     TableColumn("decode", "decode", 7, right=True, unit="tok/s"),
     TableColumn("decode spread", "q1–q3", 13, rank=3, right=True),
-    TableColumn("ttft", "TTFT", 7, rank=2, right=True),
+    TableColumn("ttft", "TTFT", 7, rank=2, right=True, unit="ms"),
     TableColumn("mbu", "of band-", 8, rank=1, right=True, unit="width"),
     TableColumn("matmul", "of mul-", 8, rank=5, right=True, unit="tiply"),
     TableColumn("process", "memory", 8, rank=1, right=True, unit="process"),
@@ -131,7 +131,7 @@ def _measured(entry: Entry) -> dict[str, Figure]:
         "prefill spread": quartiles(entry, "prefill"),
         "decode": median(result.decode_tps),
         "decode spread": quartiles(entry, "decode"),
-        "ttft": seconds(result.ttft_s.median if result.ttft_s else None),
+        "ttft": milliseconds(result.ttft_s.median if result.ttft_s else None),
         "mbu": percent(result.mbu),
         "matmul": percent(result.matmul_share),
         "process": size(result.process_bytes),

@@ -11,17 +11,17 @@ from slmtui.core.measurement import Measurement
 from slmtui.core.places import on_gpus
 from slmtui.core.results import CellResult, shape_label
 from slmtui.core.stats import Summary
-from slmtui.core.text import NOT_MEASURED, duration, memory, one_line, rate, share
+from slmtui.core.text import NOT_MEASURED, memory, milliseconds, one_line, rate, share
 from slmtui.ui.widgets.fit_table import Figure, FitTable, TableColumn
 
 _CELLS = (
-    TableColumn("model", "model", 23, room=30),
-    TableColumn("shape", "shape", 11, room=20),
+    TableColumn("model", "model", 16, room=30),
+    TableColumn("shape", "shape", 18, room=28),
     TableColumn("prefill", "prefill", 7, right=True, unit="tok/s"),
     TableColumn("prefill spread", "spread", 7, rank=3, right=True),
     TableColumn("decode", "decode", 7, right=True, unit="tok/s"),
     TableColumn("decode spread", "spread", 7, rank=3, right=True),
-    TableColumn("ttft", "TTFT", 7, rank=2, right=True),
+    TableColumn("ttft", "TTFT", 7, rank=2, right=True, unit="ms"),
     TableColumn("memory", "memory", 8, rank=1, right=True),
     TableColumn("gpu", "on GPUs", 8, rank=5, right=True),
     TableColumn("n", "n", 3, rank=4, right=True),
@@ -29,11 +29,11 @@ _CELLS = (
 _MEASUREMENTS = (
     TableColumn("number", "#", 4, rank=3, right=True),
     TableColumn("time", "time", 8),
-    TableColumn("model", "model", 23, room=30),
-    TableColumn("shape", "shape", 11, room=18),
+    TableColumn("model", "model", 16, room=30),
+    TableColumn("shape", "shape", 18, room=28),
     TableColumn("prefill", "prefill", 7, right=True, unit="tok/s"),
     TableColumn("decode", "decode", 7, right=True, unit="tok/s"),
-    TableColumn("ttft", "TTFT", 7, rank=1, right=True),
+    TableColumn("ttft", "TTFT", 7, rank=1, right=True, unit="ms"),
     TableColumn("tokens", "tokens", 6, rank=2, right=True),
     TableColumn("memory", "memory", 8, rank=2, right=True),
     TableColumn("gpu", "on GPUs", 8, rank=5, right=True),
@@ -78,13 +78,13 @@ def cell_figures(number: int, result: CellResult) -> dict[str, Figure]:
     bytes_used = result.process_bytes if result.process_bytes is not None else total_bytes(result.engine_memory)
     return {
         "order": Figure("", number),
-        "model": Figure(model_words(result.name, demo=result.demo), result.name, "strong"),
+        "model": _model(result.name, demo=result.demo),
         "shape": Figure(f"{result.shape}, together" if result.together else result.shape, result.shape),
         "prefill": _speed(result.prefill_tps),
         "prefill spread": _spread(result.prefill_tps),
         "decode": _speed(result.decode_tps),
         "decode spread": _spread(result.decode_tps),
-        "ttft": _seconds(result.ttft_s.median if result.ttft_s else None),
+        "ttft": _milliseconds(result.ttft_s.median if result.ttft_s else None),
         "memory": Figure(memory(bytes_used or None), bytes_used or None),
         "gpu": _size(on_gpus(result.measurements[-1].process_memory, result.engine_memory)),
         "n": Figure(str(len(result.measurements)), len(result.measurements), "muted"),
@@ -100,11 +100,11 @@ def measurement_figures(number: int, each: Measurement) -> dict[str, Figure]:
     return {
         "number": Figure(str(number), number, "muted"),
         "time": Figure(local_time(each.measured_at, "%H:%M:%S"), number),
-        "model": Figure(model_words(each.name, demo=each.demo), each.name, "strong"),
+        "model": _model(each.name, demo=each.demo),
         "shape": Figure(f"{words}, together" if each.together else words, label),
         "prefill": Figure(rate(timing.prefill_tps), timing.prefill_tps),
         "decode": Figure(rate(timing.decode_tps), timing.decode_tps),
-        "ttft": _seconds(timing.ttft_s),
+        "ttft": _milliseconds(timing.ttft_s),
         "tokens": Figure(f"{timing.generated_tokens:,}", timing.generated_tokens),
         "memory": Figure(memory(charged), charged),
         "gpu": _size(on_gpus(each.process_memory, each.engine_memory)),
@@ -126,6 +126,10 @@ def local_time(iso: str, form: str = "%Y-%m-%d %H:%M") -> str:
         return one_line(iso)
 
 
+def _model(name: str, *, demo: bool) -> Figure:
+    return Figure(model_words(name, demo=demo), name, "strong", short=model_words(name, demo=False))
+
+
 def _speed(summary: Summary | None) -> Figure:
     return Figure(rate(summary.median if summary else None), summary.median if summary else None)
 
@@ -141,8 +145,8 @@ def _size(value: int | None) -> Figure:
     return Figure(memory(value), value, "" if value else "muted")
 
 
-def _seconds(value: float | None) -> Figure:
-    return Figure(duration(value), value)
+def _milliseconds(value: float | None) -> Figure:
+    return Figure(milliseconds(value), value)
 
 
 def _cut(reason: StopReason) -> bool:
