@@ -178,6 +178,9 @@ def test_time_for_a_byte_lies_between_the_measured_sizes() -> None:
     assert step_bytes_per_s(steps, 1000) == 25
     assert step_bytes_per_s(steps[::-1], 32) == step_bytes_per_s(steps, 32)
     assert step_bytes_per_s(steps[:1], 1000) == 50
+    three = (*steps, StepRate(256, 10.0))
+    assert step_bytes_per_s(three, 32) == step_bytes_per_s(steps, 32)
+    assert step_bytes_per_s(three, 128) == pytest.approx(1 / (0.5 / 25 + 0.5 / 10))
 
 
 def test_decode_is_the_time_of_the_weights_and_of_the_layers() -> None:
