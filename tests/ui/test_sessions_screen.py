@@ -29,7 +29,7 @@ from slmtui.ui.widgets.result_table import (
     measurement_figures,
     model_words,
 )
-from tests.samples import measurement
+from tests.samples import ENVIRONMENT, measurement, timing
 from tests.ui.steps import notices, running, seed, sheet_gone, shown, until
 
 
@@ -235,6 +235,22 @@ async def test_nothing_scrolls_sideways_at_any_size(size: tuple[int, int]) -> No
         for table in app.screen.query(FitTable):
             assert table.virtual_size.width <= table.size.width
             assert {"prefill", "decode"} <= set(table.shown_columns) or "started" in table.shown_columns
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)])
+async def test_a_shape_is_shown_whole_at_any_usual_size(size: tuple[int, int]) -> None:
+    services = Services.open(strict=False)
+    session = services.store.start_session(ENVIRONMENT)
+    name = "A Model Of A Rather Long Name 3B Q4_K_M"
+    services.store.add(measurement(session=session.id, name=name, timing=timing(depth=4096)))
+    async with running(size, services) as (app, pilot):
+        await opened(app, pilot)
+        cells = app.screen.query_one(CellTable)
+        await until(pilot, lambda: "pp512 tg128 @ d4096" in cells.render_line(2).text)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, SessionSheet))
+        single = app.screen.query_one(MeasurementTable)
+        await until(pilot, lambda: "pp512 tg128 @ d4096" in single.render_line(2).text)
 
 
 def test_a_noisy_cell_is_marked_by_a_sign_too() -> None:

@@ -15,8 +15,8 @@ from slmtui.core.text import NOT_MEASURED, memory, milliseconds, one_line, rate,
 from slmtui.ui.widgets.fit_table import Figure, FitTable, TableColumn
 
 _CELLS = (
-    TableColumn("model", "model", 16, room=30),
-    TableColumn("shape", "shape", 18, room=28),
+    TableColumn("model", "model", 15, room=30),
+    TableColumn("shape", "shape", 19, room=29),
     TableColumn("prefill", "prefill", 7, right=True, unit="tok/s"),
     TableColumn("prefill spread", "spread", 7, rank=3, right=True),
     TableColumn("decode", "decode", 7, right=True, unit="tok/s"),
@@ -29,8 +29,8 @@ _CELLS = (
 _MEASUREMENTS = (
     TableColumn("number", "#", 4, rank=3, right=True),
     TableColumn("time", "time", 8),
-    TableColumn("model", "model", 16, room=30),
-    TableColumn("shape", "shape", 18, room=28),
+    TableColumn("model", "model", 15, room=30),
+    TableColumn("shape", "shape", 19, room=29),
     TableColumn("prefill", "prefill", 7, right=True, unit="tok/s"),
     TableColumn("decode", "decode", 7, right=True, unit="tok/s"),
     TableColumn("ttft", "TTFT", 7, rank=1, right=True, unit="ms"),
