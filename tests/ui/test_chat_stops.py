@@ -10,6 +10,7 @@ import pytest
 from textual.widgets import Static
 
 from slmtui.core.measurement import Measurement
+from slmtui.core.sampling import Sampling
 from slmtui.sources.store import StoreError
 from slmtui.ui.screens.sheet import ChatSettings
 from slmtui.ui.widgets.meter import StopSign
@@ -17,6 +18,9 @@ from slmtui.ui.widgets.prompt import Prompt
 from slmtui.ui.widgets.transcript import Transcript
 from tests.ui.chat_steps import TWO, begin, chat, transcript
 from tests.ui.steps import until
+
+BRIEF = ChatSettings(sampling=Sampling(max_tokens=8))
+"""Ends an answer at once, that of an endless model too."""
 
 
 async def test_esc_stops_everything_and_partial_answers_stay() -> None:
@@ -31,7 +35,7 @@ async def test_esc_stops_everything_and_partial_answers_stay() -> None:
         assert "stopped" in str(first.query(".remark").last(Static).render())
         assert transcript(second) == ["hello"]
         assert second.seat.messages == []
-        found.screen.settings = ChatSettings()
+        found.screen.settings = BRIEF
         await found.ask("hello")
         assert found.phases == ["done", "done"]
 
@@ -87,7 +91,7 @@ async def test_a_killed_worker_shows_its_failure_and_the_other_goes_on() -> None
         await found.pilot.press("ctrl+r")
         await until(found.pilot, lambda: first.phase == "ready")
         assert not found.screen.check_action("reload", ())
-        found.screen.settings = ChatSettings()
+        found.screen.settings = BRIEF
         await found.ask("hello")
         assert found.phases == ["done", "done"]
 
