@@ -153,12 +153,20 @@ def environment(folder: Path) -> dict[str, str]:
             "PYTHONPATH": str(ROOT)}  # fmt: skip
 
 
-def answers(folder: Path) -> list[dict[str, Any]]:
-    """The times of every answer in the store, oldest first."""
+def _stored(folder: Path, what: str) -> list[Any]:
     store = folder / "data" / "slmtui.sqlite3"
     with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT record FROM measurement WHERE kind = 'chat' ORDER BY rowid").fetchall()
-    return [json.loads(row[0]) for row in rows]
+        return connection.execute(f"SELECT {what} FROM measurement WHERE kind = 'chat' ORDER BY rowid").fetchall()
+
+
+def answered(folder: Path) -> int:
+    """How many answers are in the store: asked while models answer, so it must cost them nothing."""
+    return int(_stored(folder, "count(*)")[0][0])
+
+
+def answers(folder: Path) -> list[dict[str, Any]]:
+    """The times of every answer in the store, oldest first."""
+    return [json.loads(row[0]) for row in _stored(folder, "record")]
 
 
 def speeds(folder: Path, asked: int, tokens: int) -> list[float]:
@@ -323,7 +331,7 @@ class App:
         while True:
             now = time.monotonic()
             if now >= next_look:
-                if len(answers(self._folder)) >= self._asked:
+                if answered(self._folder) >= self._asked:
                     return
                 if now > next_look + PATIENCE_S:
                     raise SystemExit("the answers do not end")

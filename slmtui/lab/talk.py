@@ -22,7 +22,7 @@ from slmtui.lab.services import Circumstances, prompt_sha256
 Order = Literal["in turn", "together"]
 
 
-EVENT_EVERY_S = 0.04
+EVENT_EVERY_S = 0.05
 """Seconds between two events, whichever model they are from: each wakes the program, which takes the models' cores."""
 
 

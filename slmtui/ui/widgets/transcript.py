@@ -8,9 +8,14 @@ from slmtui.ui.widgets.laid_out import laid_out
 
 
 class Transcript(VerticalScroll):
-    """A view of turns."""
+    """A view of turns; its bar has its place from the beginning, for text would be wrapped anew when it comes."""
 
-    DEFAULT_CSS = "Transcript { height: 1fr; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = """
+    Transcript {
+        height: 1fr; overflow-y: scroll;
+        scrollbar-size-vertical: 1; scrollbar-background: $background;
+    }
+    """
 
     virtual_size = laid_out()
 
