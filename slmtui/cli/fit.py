@@ -122,7 +122,9 @@ def _meant(services: Services, spec: str) -> list[LocalModel | _Offered]:
         variants = [variant for variant in variants if variant.quantization == wanted]
     if not variants:
         there = ", ".join(f"{card.id}:{variant.quantization}" for variant in card.variants) or "none"
-        raise CommandError(f"{card.id} has no GGUF variant {text.one_line(label)}; it has {there}".replace("  ", " "))
+        raise CommandError(
+            f"{card.id} has no GGUF variant{f' {text.one_line(label)}' if label else ''}; it has {there}"
+        )
     here = ((variant, local.get(variant.quantization)) for variant in variants)
     return [_Offered(card, variant) if model is None else _readable(model) for variant, model in here]
 

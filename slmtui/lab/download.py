@@ -116,6 +116,8 @@ class Transfer:
             while not running.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait({running})
+            if not running.cancelled():
+                running.exception()  # asyncio prints one that nobody asked for, such as that it was stopped
 
     def _progress(self, pull: Pull, before: int) -> Progress:
         done, total = before + pull.done_bytes, self.planned.size_bytes

@@ -191,13 +191,21 @@ class Hub:
 
         Raises:
             httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled: there is no answer.
+            HubError: the certificates to trust can't be read.
             msgspec.DecodeError: it is not the answer of a hub.
         """
         import httpx2
         from huggingface_hub import get_session, hf_raise_for_status
 
         _hush()
-        answer = get_session().get(
+        try:
+            session = get_session()
+        except OSError as error:  # it reads the certificates that it shall trust
+            raise HubError(
+                "unreachable",
+                f"the certificates can't be read ({error}); correct or unset SSL_CERT_FILE and SSL_CERT_DIR",
+            ) from error
+        answer = session.get(
             f"{self.endpoint}/api/{path}",
             params=parameters,
             headers=self._headers(),

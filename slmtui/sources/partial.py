@@ -3,7 +3,7 @@
 The note says which bytes are there and holds the state of the hash up to some of them. It is written whenever a
 megabyte has come, into one of two places in turn and with a checksum, so that a process may be killed at any moment.
 What a killed process wrote is safe with the operating system; what a machine that lost its power wrote is not, so after
-a restart of the machine everything is read and hashed anew.
+a restart of the machine everything is read and hashed anew. So it is when somebody else wrote into the file.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _NOTE_EVERY_S = 0.05
 _READ_BYTES = 1 << 20
 _HASH_FROM_BYTES = 2 << 20
 _SEND_EVERY_BYTES = 8 << 20
+_LATE_NS = 2_000_000_000
+"""A killed process may have written for so long after its last note; who wrote later was another program."""
 
 
 _Aside: TypeAlias = tuple[int, tuple[str, bytes] | None]
@@ -48,6 +50,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     """Of the answer that the content comes from."""
     boot: str
     """Which start of the machine this was written after."""
+    written_ns: int = 0
+    """When, in nanoseconds of Unix time."""
     have: tuple[Span, ...]
     hashed_bytes: int
     hash_kind: str | None
@@ -188,8 +192,8 @@ class Partial:
     def _go_on(self, note: Note) -> None:
         self._number = note.number
         self.etag, self.have = note.etag, Spans(note.have)
-        same_boot = note.boot == self._boot and note.hash_kind is not None
-        hashed = take_up(note.hash_kind, note.hash_state) if same_boot and note.hash_kind else None
+        ours = note.boot == self._boot and os.fstat(self._opened.fileno()).st_mtime_ns <= note.written_ns + _LATE_NS
+        hashed = take_up(note.hash_kind, note.hash_state) if ours and note.hash_kind else None
         if hashed is not None:
             self._hash, self._aside = hashed, (note.hashed_bytes, hashed.put_aside())
             self._sent_bytes = note.hashed_bytes
@@ -204,6 +208,7 @@ class Partial:
             commit=self.commit,
             etag=self.etag,
             boot=self._boot,
+            written_ns=time.time_ns(),
             have=tuple(self.have),
             hashed_bytes=hashed_bytes if aside else 0,
             hash_kind=aside[0] if aside else None,

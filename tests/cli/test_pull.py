@@ -121,6 +121,7 @@ def test_a_stop_keeps_what_came_and_says_how_to_go_on(hub: LoopbackHub) -> None:
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert f"What came of {NAME}:Q4_K_M stays; the same command goes on with it." in said.decode()
+    assert "Traceback" not in said.decode()
     assert run("pull", NAME).returncode == 0
     assert sent(hub) <= 4 * MIB + 2 * MIB
 
@@ -189,6 +190,13 @@ def test_the_token_is_nowhere_but_at_the_hub(hub: LoopbackHub, home: Path, monke
     for folder in (home, cache_folder().parent):
         for path in folder.rglob("*"):
             assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
+def test_certificates_that_are_not_there_are_told(hub: LoopbackHub) -> None:
+    done = run("search", "tiny", env={"SSL_CERT_FILE": "/nonexistent/certificates.pem"})
+    assert done.returncode == 1
+    assert "correct or unset SSL_CERT_FILE" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_search_lists_repositories(hub: LoopbackHub) -> None:

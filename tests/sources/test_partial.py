@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,23 @@ def test_after_another_start_of_the_machine_everything_is_read_again(
     receive(second, 2 * MIB, len(CONTENT))
     assert hash_all(second) == len(CONTENT)
     assert second.digest() == FILE.sha256
+    second.close()
+
+
+def test_after_somebody_else_wrote_into_the_file_everything_is_read_again(path: Path) -> None:
+    first = Partial(path, FILE, "c" * 40)
+    receive(first, 0, len(CONTENT))
+    hash_all(first)
+    first.close()
+    with path.open("r+b") as opened:
+        opened.seek(MIB)
+        opened.write(b"something else")
+    later_s = time.time() + 60
+    os.utime(path, (later_s, later_s))
+    second = Partial(path, FILE, "c" * 40)
+    assert second.hashed_bytes == 0
+    hash_all(second)
+    assert second.digest() != FILE.sha256
     second.close()
 
 
