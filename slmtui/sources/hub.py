@@ -83,7 +83,7 @@ class _Told(msgspec.Struct, frozen=True, rename="camel"):
     siblings: tuple[_Sibling, ...] | None = None
     gated: bool | str | None = None
     private: bool | None = None
-    card_data: dict[str, Any] | None = None
+    card_data: Any = None
     downloads: int | None = None
     likes: int | None = None
     last_modified: datetime | None = None
@@ -302,7 +302,7 @@ def _listing(told: _Told, revision: str | None) -> Listing:
             files.append(checked_file(sibling.rfilename, size, sibling.lfs and sibling.lfs.sha256, sibling.blob_id))
         except HubDataError:
             refused.append(shorten(one_line(str(sibling.rfilename)), 80))
-    card = told.card_data or {}
+    card = told.card_data if isinstance(told.card_data, dict) else {}
     base = card.get("base_model")
     return Listing(
         repository=checked_repository(told.id),

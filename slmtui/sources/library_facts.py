@@ -49,7 +49,8 @@ def gguf_facts(header: GgufHeader) -> ModelFacts:
     """What a header says; for a split model, what its first part does."""
     kind = header.metadata.get("general.file_type")
     heads = header.number("attention.head_count")
-    shares = header.each("attention.head_count_kv", header.number("block_count") or 0) or ()
+    shared, layers = header.number("attention.head_count_kv"), header.number("block_count")
+    each = header.each("attention.head_count_kv", layers or 0) if shared is None else None
     texts = {key: header.text(f"general.{key}") for key in ("name", "license", "description")}
     clean = {key: one_line(text) for key, text in texts.items() if text}
     split = header.metadata.get("split.count", 1)
@@ -59,10 +60,10 @@ def gguf_facts(header: GgufHeader) -> ModelFacts:
         quantization=by_file_type(kind) if isinstance(kind, int) else None,
         parameters=header.parameters if split in (0, 1) else None,
         weights_bytes=header.weights_bytes if split in (0, 1) else None,
-        layers=header.number("block_count"),
+        layers=layers,
         hidden_size=header.number("embedding_length"),
         heads=heads,
-        kv_heads=max(shares, default=0) or heads,
+        kv_heads=shared or max(each or (), default=0) or heads,
         head_size=header.number("attention.key_length"),
         vocabulary=header.number("vocab_size") or header.length("tokenizer.ggml.tokens"),
         trained_context=header.number("context_length"),

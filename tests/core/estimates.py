@@ -6,7 +6,7 @@ import msgspec
 
 from slmtui.core.ceiling import StepRate
 from slmtui.core.estimate import Anatomy, Cache, Group
-from slmtui.core.estimate_memory import Host, Packing
+from slmtui.core.estimate_memory import Host, Packing, Part, Setup
 from slmtui.core.estimate_speed import Rates
 from slmtui.core.gguf import TYPES_BY_NAME
 from slmtui.core.outlook import Place
@@ -14,7 +14,16 @@ from slmtui.core.work import Tensor
 
 MIB = 1024**2
 GIB = 1024**3
+SHORT = Setup(context=512)
+LAYER = 1024 * (2 * 1024 + 2 * 256 + 3 * 2560)
+"""Weights of a layer of `anatomy`."""
+WEIGHTS = 1024 * 32_768 + 8 * LAYER
 AMX = Packing(amx=True, features=frozenset(("AMX_INT8", "AVX2", "AVX512", "REPACK")))
+
+
+def sizes(parts: tuple[Part, ...], *, gpu: bool = False) -> dict[str, int]:
+    """Bytes by kind of part."""
+    return {part.kind: part.bytes for part in parts if part.gpu == gpu}
 
 
 def tensor(name: str, kind: str, width: int, rows: int) -> Tensor:

@@ -56,6 +56,13 @@ def test_a_listing_is_of_one_commit_with_sizes_and_hashes(loopback: LoopbackHub)
     assert pinned == msgspec.structs.replace(listing, branch=None)
 
 
+def test_a_card_in_another_shape_says_nothing_and_spoils_nothing(loopback: LoopbackHub) -> None:
+    serve(loopback, noise(1000)).card = ["not", "a", "card"]  # type: ignore[assignment]
+    listing = hub_of(loopback).listing(NAME)
+    assert (listing.licence, listing.base_model) == (None, None)
+    assert [file.path for file in listing.files] == [FILE]
+
+
 def test_hostile_names_never_leave_the_cache(loopback: LoopbackHub, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     repository = serve(loopback, noise(1000))

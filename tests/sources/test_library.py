@@ -71,6 +71,13 @@ def test_heads_of_layers_that_have_attention_are_those_of_the_model(tmp_path: Pa
     assert (facts.heads, facts.kv_heads) == (16, 8)
 
 
+def test_a_header_with_more_layers_than_fit_into_memory_has_its_heads_told() -> None:
+    header = read_header(pocket_folder() / "pocket-2m-Q8_0.gguf")
+    told = {"llama.block_count": 2**63, "llama.attention.head_count": 8, "llama.attention.head_count_kv": 2}
+    facts = gguf_facts(msgspec.structs.replace(header, metadata={**header.metadata, **told}))
+    assert (facts.heads, facts.kv_heads) == (8, 2)
+
+
 def test_the_search_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path.joinpath(*["d"] * 9)
     gguf(deep / "too-deep.gguf")

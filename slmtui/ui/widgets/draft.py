@@ -117,7 +117,7 @@ class Draft(Widget):
             self._room += lacking
             self.refresh(layout=True)
             return
-        stock = max(0, screen * STOCK_SCREENS + lacking) if self._above < lacking else 0
+        stock = screen * STOCK_SCREENS + lacking if self._above < lacking else 0
         self._room += stock
         self._above += stock - lacking
         self.refresh(layout=stock > 0)
