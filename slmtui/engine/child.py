@@ -48,9 +48,14 @@ async def run_child(command: Sequence[str], environment: Mapping[str, str], pati
 
 
 async def _killed(process: asyncio.subprocess.Process) -> None:
-    """Wait until it has ended and its pipe is closed; another cancel waits too: a killed process ends at once."""
+    """Wait until it has ended and its pipe is closed; another cancel waits too: a killed process ends at once.
+
+    A loop that closes cancels every task, this one's own wait among them, which then begins again.
+    """
     ending = asyncio.create_task(process.communicate())
-    while not ending.done():
+    while not ending.done() or ending.cancelled():
+        if ending.cancelled():
+            ending = asyncio.create_task(process.communicate())
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(ending)
 

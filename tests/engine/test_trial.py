@@ -222,3 +222,26 @@ async def test_a_child_has_ended_when_its_caller_was_cancelled_again_and_again()
         caller.cancel()
         await asyncio.sleep(0)
     assert not [child for child in children if child.is_running()]
+
+
+async def test_a_child_is_waited_for_when_that_wait_is_cancelled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that closes cancels every task; a child that takes its time to end would be left behind."""
+    monkeypatch.setattr(asyncio.subprocess.Process, "kill", lambda _: None)
+    before = set(psutil.Process().children())
+    caller = asyncio.create_task(run_child([sys.executable, "-c", "import time; time.sleep(600)"], os.environ, 600))
+    await until(lambda: set(psutil.Process().children()) - before)
+    (child,) = set(psutil.Process().children()) - before
+
+    def waits() -> list[asyncio.Task[object]]:
+        return [each for each in asyncio.all_tasks() if getattr(each.get_coro(), "__name__", "") == "communicate"]
+
+    caller.cancel()
+    await until(waits)
+    (wait,) = waits()
+    wait.cancel()
+    await asyncio.wait({wait})
+    await until(lambda: caller.done() or waits())
+    assert not caller.done()
+    child.kill()
+    await asyncio.wait({caller})
+    assert not child.is_running()
