@@ -45,8 +45,10 @@ class WorkerClient:
         self._running = False
 
     @classmethod
-    async def start(cls, log_path: Path, command: Sequence[str] = WORKER_COMMAND) -> WorkerClient:
-        """Start a worker whose own output and engine log go to `log_path`.
+    async def start(
+        cls, log_path: Path, command: Sequence[str] = WORKER_COMMAND, *, behind: bool = False
+    ) -> WorkerClient:
+        """Start a worker whose own output and engine log go to `log_path`; `behind` lets all other programs go first.
 
         Raises:
             OSError: the interpreter cannot be started.
@@ -55,12 +57,13 @@ class WorkerClient:
             *command,
             "--log",
             str(log_path),
+            *(["--behind"] if behind else []),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=protocol.LINE_LIMIT_BYTES,
             env=worker_environment(),
-            start_new_session=True,  # keeps the terminal's Ctrl-C away from the worker; on Windows the flags do
+            process_group=0,  # keeps the terminal's Ctrl-C away from the worker; on Windows the flags do
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         return cls(process, log_path)

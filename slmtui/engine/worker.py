@@ -23,6 +23,8 @@ from slmtui.engine.gauge import Gauge
 
 _LOG_TAIL_BYTES = 2000
 _BROKEN_PROTOCOL = 2
+_BEHIND = 10
+"""How much nicer than the app a worker is that shall not slow it down: Linux gives it a tenth of the app's share."""
 
 
 class _Numbered(msgspec.Struct):
@@ -188,11 +190,24 @@ def _take_over_pipes(log_path: str) -> tuple[BinaryIO, BinaryIO]:
     return requests, events
 
 
+def _go_behind() -> None:
+    """Lower the priority of this process; its threads must not have begun yet."""
+    if sys.platform == "win32":
+        import psutil
+
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        os.nice(_BEHIND)
+
+
 def main() -> int:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="slmtui.engine.worker", description=__doc__)
     parser.add_argument("--log", required=True, help="file that takes everything the engine prints")
+    parser.add_argument("--behind", action="store_true", help="let other programs have the processor first")
     arguments = parser.parse_args()
+    if arguments.behind:
+        _go_behind()
     requests, events = _take_over_pipes(arguments.log)
     return Worker(requests, events).run()
 

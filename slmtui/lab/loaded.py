@@ -34,12 +34,18 @@ __all__ = ["LoadOptions", "LoadedModel"]
 
 
 class LoadedModel:
-    """One model in one worker; `load` first, `close` in any case. While its worker lives, services know it."""
+    """One model in one worker; `load` first, `close` in any case. While its worker lives, services know it.
 
-    def __init__(self, services: Services, model: LocalModel, options: LoadOptions | None = None) -> None:
+    `behind` lets all other programs go before its worker: for models that answer while somebody types.
+    """
+
+    def __init__(
+        self, services: Services, model: LocalModel, options: LoadOptions | None = None, *, behind: bool = False
+    ) -> None:
         self.services = services
         self.model = model
         self.options = options or LoadOptions()
+        self._behind = behind
         self.facts = ModelFacts()
         self.memory: tuple[MemoryPart, ...] = ()
         self.planned: tuple[MemoryPart, ...] = ()
@@ -140,7 +146,7 @@ class LoadedModel:
         if self not in self.services.loaded:
             self.services.loaded.append(self)
         self._ending = None
-        self._starting = asyncio.create_task(WorkerClient.start(self.services.worker_log()))
+        self._starting = asyncio.create_task(WorkerClient.start(self.services.worker_log(), behind=self._behind))
         client = await asyncio.shield(self._starting)
         self._client = None if self._ending else client
 

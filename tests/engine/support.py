@@ -30,9 +30,11 @@ _Event = TypeVar("_Event")
 
 
 @asynccontextmanager
-async def worker(log: Path, command: Sequence[str] = WORKER_COMMAND) -> AsyncIterator[WorkerClient]:
+async def worker(
+    log: Path, command: Sequence[str] = WORKER_COMMAND, *, behind: bool = False
+) -> AsyncIterator[WorkerClient]:
     """A worker without a model, ended and waited for at the end."""
-    client = await WorkerClient.start(log, command)
+    client = await WorkerClient.start(log, command, behind=behind)
     try:
         yield client
     finally:
@@ -41,9 +43,9 @@ async def worker(log: Path, command: Sequence[str] = WORKER_COMMAND) -> AsyncIte
 
 
 @asynccontextmanager
-async def loaded(log: Path, request: Load) -> AsyncIterator[WorkerClient]:
+async def loaded(log: Path, request: Load, *, behind: bool = False) -> AsyncIterator[WorkerClient]:
     """A worker with a model."""
-    async with worker(log) as client:
+    async with worker(log, behind=behind) as client:
         ending = (await run(client, request))[-1]
         assert isinstance(ending, Loaded), ending
         yield client

@@ -127,9 +127,23 @@ async def test_a_worker_does_not_take_modules_from_the_folder_it_is_started_in(
 
 async def test_a_worker_is_out_of_reach_of_the_terminals_interrupt(tmp_path: Path) -> None:
     async with loaded(tmp_path / "log", Load(path=str(F16), threads=1)) as client:
-        assert os.getsid(client.pid) != os.getsid(0)
+        assert os.getpgid(client.pid) != os.getpgid(0)
         for child in descendants(client.pid):
-            assert os.getsid(child) == os.getsid(client.pid)
+            assert os.getpgid(child) == os.getpgid(client.pid)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_a_worker_behind_others_is_nicer_with_all_its_threads(tmp_path: Path, *, behind: bool) -> None:
+    """And is so beside the app: in a session of its own Linux would give it a share of its own."""
+    async with loaded(tmp_path / "log", Load(path=str(F16), threads=2), behind=behind) as client:
+        done(await run(client, ask("Hello", tokens=2, ignore_end=True)), StopReason.LIMIT)
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        threads = [thread.id for thread in psutil.Process(client.pid).threads()]
+        nicer = {os.getpriority(os.PRIO_PROCESS, thread) - ours for thread in threads}
+        assert len(threads) > 1
+        assert min(nicer) == max(nicer)
+        assert (nicer.pop() > 0) is behind
+        assert os.getsid(client.pid) == os.getsid(0)
 
 
 class Pipe:

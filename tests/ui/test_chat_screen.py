@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from typing import cast
 
@@ -36,6 +37,10 @@ async def test_without_marks_it_says_how_to_mark_and_offers_models() -> None:
         assert not empty.display
         await until(found.pilot, lambda: isinstance(found.app.focused, Prompt))
         assert len(found.loaded) == 2
+        niceness = {os.getpriority(os.PRIO_PROCESS, each.seat.loaded.pid or 0) for each in found.columns}
+        assert min(niceness) > os.getpriority(os.PRIO_PROCESS, 0), (
+            "a key is not answered while models have the processor"
+        )
 
 
 def test_the_offer_prefers_different_models() -> None:

@@ -155,6 +155,7 @@ async def test_another_width_leaves_neither_a_gap_under_the_text_nor_cuts_it() -
         app.reply.feed(token("word " * 40))
         app.reply.paint()
         app.reply.finish("40 tokens")
+        await app.reply.typeset()
         draft = app.reply.query_one(Draft)
         for width in (20, 60, 30, 110):
             await pilot.resize_terminal(width, 30)

@@ -101,8 +101,10 @@ def test_two_models_from_start_to_quit(home: Path) -> None:
         terminal.until(lambda screen: all("done" in column for column in columns(screen)), "the end of both answers")
 
         with slow_motion(terminal.worker(FIRST, workers)):
-            screen = stopped_in_the_middle(terminal)
-        assert re.search(r"[1-9]\d* tokens .*stopped", columns(screen)[0]), "the answer stays as far as it came"
+            stopped_in_the_middle(terminal)
+        screen = terminal.until(
+            lambda screen: re.search(r"[1-9]\d* tokens .*stopped", columns(screen)[0]), "the answer as far as it came"
+        )
         assert " 0 tok" in columns(screen)[1], "the second model did not begin"
 
         terminal.press("f5")

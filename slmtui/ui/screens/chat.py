@@ -108,7 +108,8 @@ class ChatScreen(LabScreen):
                 self._close(column)
         present = {column.seat.loaded.model.id for column in self.columns}
         new = [model for model in wanted.values() if model.id not in present] if self.is_current else []
-        seats = [Seat(LoadedModel(self.services, model), self.settings.system or None) for model in new]
+        loaded = [LoadedModel(self.services, model, behind=True) for model in new]
+        seats = [Seat(each, self.settings.system or None) for each in loaded]
         await self.query_one(Columns).mount_all([Column(seat, self._painter) for seat in seats])
         self._arrange()
         if seats and not self._loading:

@@ -12,7 +12,6 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
 
 from slmtui.core import text
 from slmtui.core.chat import Message as Turn
@@ -35,7 +34,7 @@ from slmtui.lab.talk import Seat
 from slmtui.ui.painter import Painter
 from slmtui.ui.widgets.meter import ACTIVE, Meter, Phase, Reading, memory_words
 from slmtui.ui.widgets.reply import Reply
-from slmtui.ui.widgets.transcript import Transcript, Turns
+from slmtui.ui.widgets.transcript import Said, Transcript, Turns
 
 METER_EVERY_S = 0.5
 """How often the figures of an answer that is being written are painted at most."""
@@ -186,7 +185,7 @@ class Column(Vertical):
 
     async def begin(self, question: str, *, contended: bool) -> None:
         """Show the question and wait for the model's turn."""
-        shown = Static(text.clean(question), markup=False, classes="question")
+        shown = Said(text.clean(question), classes="question")
         reply = Reply()
         self._open = Exchange(question, list(self.seat.messages), [shown, reply], reply)
         self.exchanges.append(self._open)
@@ -339,7 +338,7 @@ class Column(Vertical):
         sentence = text.clean(failed.message)
         if not self.seat.loaded.ready:
             sentence += "\nctrl+r loads this model again."
-        block = Static(sentence, markup=False, classes="failure" if exchange else "failure -load")
+        block = Said(sentence, classes="failure" if exchange else "failure -load")
         if exchange is not None:
             exchange.widgets.append(block)
         await self.turns.mount(block)

@@ -15,6 +15,8 @@ NARROWEST_COLUMN = 40
 class Columns(HorizontalScroll):
     """As many columns as can be read side by side; the others are a scroll away."""
 
+    BLANK = True  # has nothing of its own to draw
+
     @property
     def columns(self) -> list[Column]:
         """The columns from left to right."""

@@ -48,7 +48,8 @@ class Draft(Widget):
         self._above = 0
         """Empty rows above the text; out of sight, for there are some only while the end of a long text is shown."""
         self._full_at_s = time.monotonic()
-        self._settled = False
+        self.settled = False
+        """Whether nothing more will come."""
 
     def add(self, text: str) -> None:
         """Show more text after what is there."""
@@ -65,7 +66,7 @@ class Draft(Widget):
 
     def settle(self) -> None:
         """Nothing more will come: leave no room above and under the text."""
-        self._settled = True
+        self.settled = True
         self._above, self._room = 0, len(self._lines)
         self.refresh(layout=True)
 
@@ -76,7 +77,7 @@ class Draft(Widget):
             self._lines = [""]
             self._strips.clear()
             add_wrapped(self._lines, self.text, self._wrapped_at)
-            if self._settled:
+            if self.settled:
                 self.settle()
             elif self._above or len(self._lines) > self._room:
                 self._above, self._room = 0, len(self._lines)

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import reactive, var
 from textual.widget import Widget
 
 from slmtui.core import text
@@ -18,6 +18,7 @@ from slmtui.core.events import MemoryPart, total_bytes
 from slmtui.core.live import Live
 from slmtui.core.places import by_device
 from slmtui.ui.widgets.bars import bar
+from slmtui.ui.widgets.laid_out import laid_out
 
 Phase = Literal["queued", "loading", "ready", "waiting", "prefill", "decoding", "done", "stopped", "failed"]
 
@@ -60,7 +61,7 @@ class Meter(Vertical):
     class StopClicked(Message):
         """The stop sign of this meter was clicked."""
 
-    reading: reactive[Reading] = reactive(Reading())
+    reading: var[Reading] = var(Reading())
 
     def compose(self) -> ComposeResult:
         """One line of activity with the stop sign at its end, then the figures."""
@@ -94,6 +95,7 @@ class Activity(Widget):
 
     DEFAULT_CSS = "Activity { width: 1fr; height: 1; }"
 
+    virtual_size = laid_out()
     reading: reactive[Reading] = reactive(Reading())
 
     def render(self) -> Content:
@@ -124,6 +126,8 @@ class StopSign(Widget):
         &:hover { text-style: reverse; }
     }
     """
+
+    virtual_size = laid_out()
 
     def on_mount(self) -> None:
         """Say what a click does."""

@@ -14,13 +14,14 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Markdown, Static
+from textual.widgets import Markdown
 
 from slmtui.core.events import Tokens
 from slmtui.core.text import clean, duration
 from slmtui.core.thinking import ThinkingSplitter
 from slmtui.ui.widgets.draft import Draft
 from slmtui.ui.widgets.laid_out import laid_out
+from slmtui.ui.widgets.transcript import Said
 
 PIECE_LINES = 8
 """Lines of an answer that are typeset in one go; more would keep a pressed key waiting."""
@@ -51,7 +52,7 @@ class Reply(Vertical):
         self._splitter = ThinkingSplitter()
         self._thought = Thought()
         self._draft = Draft()
-        self._remark = Static(markup=False, classes="remark")
+        self._remark = Said(classes="remark")
         self._markdown = Markdown(parser_factory=_parser, open_links=False)
         self._answer: list[str] = []
         self._pending = ""
@@ -104,16 +105,21 @@ class Reply(Vertical):
             self._draft.add(piece)
 
     def finish(self, remark: str = "") -> None:
-        """Show the rest, with a remark under it."""
+        """Show the rest; `typeset` adds the remark."""
         self._take(*self._splitter.close())
         self._thought.over = True
         self.paint()
-        self._draft.settle()
-        self.show_remark(remark)
+        self._remark.update(remark)
 
     async def typeset(self) -> bool:
-        """Set a piece of the finished answer in Markdown, which is shown when all are; whether there is more to do."""
-        if self._pieces is None:
+        """Do a part of what makes a draft an answer; whether there is more to do.
+
+        First it gets its remark, then each piece is set in Markdown, which in the end takes the place of the draft.
+        """
+        if not self._draft.settled:
+            self._draft.settle()
+            self._remark.display = bool(self._remark.content)
+        elif self._pieces is None:
             self._pieces = (await asyncio.to_thread(_pieces, self.answer))[::-1]
             await self.mount(self._markdown, after=self._draft)
         elif self._pieces:
@@ -123,11 +129,6 @@ class Reply(Vertical):
                 self._markdown.display = True
                 await self._draft.remove()
         return self._draft.is_attached
-
-    def show_remark(self, remark: str) -> None:
-        """Show a remark under the answer; none hides the line."""
-        self._remark.update(remark)
-        self._remark.display = bool(remark)
 
     def _take(self, thought: str, answer: str) -> None:
         if thought:

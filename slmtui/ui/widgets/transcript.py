@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Static
 
 from slmtui.ui.widgets.laid_out import laid_out
 
@@ -17,6 +18,7 @@ class Transcript(VerticalScroll):
     }
     """
 
+    BLANK = True  # has nothing of its own to draw
     virtual_size = laid_out()
 
 
@@ -27,3 +29,12 @@ class Turns(Vertical):
     BLANK = True  # has nothing of its own to draw
 
     virtual_size = laid_out()
+
+
+class Said(Static):
+    """A question, a failure or a remark as it is; never markup."""
+
+    virtual_size = laid_out()
+
+    def __init__(self, text: str = "", *, classes: str) -> None:
+        super().__init__(text, markup=False, classes=classes)
