@@ -52,12 +52,12 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "slmtui needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	$(CREATE)
 
-$(VENV)/installed: pyproject.toml | $(BIN)/python
+$(VENV)/installed: pyproject.toml slmtui/engine/steps.c | $(BIN)/python
 	@echo "Installing slmtui into $(VENV). The first time, llama.cpp is compiled: about 5 minutes on 2 cores."
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+$(VENV)/installed-dev: pyproject.toml slmtui/engine/steps.c | $(BIN)/python
 	@echo "Installing slmtui and its tools into $(VENV). The first time, llama.cpp is compiled: about 5 minutes on 2 cores."
 	$(INSTALL) --editable '.[dev]'
 	$(INSTALL) --editable '.[mlx]' || echo "MLX cannot be had on this system, so its tests are skipped."

@@ -91,8 +91,8 @@ class Evaluator(Protocol):
         """Tokens drawn one after another, each put into the cache before the next one; they end with the context."""
         ...
 
-    def stepped(self, tokens: Sequence[int]) -> Generator[None]:
-        """Evaluate single tokens; the engine has each one's logits when the generator yields."""
+    def stepped(self, tokens: Sequence[int]) -> Generator[float]:
+        """Evaluate single tokens; yields when the engine had each one's logits, by `time.perf_counter`."""
         ...
 
     def check_stop(self) -> None:

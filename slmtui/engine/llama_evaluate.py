@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slmtui.core.events import FailureKind, Prefilled
 from slmtui.core.sampling import Sampling
-from slmtui.engine import evaluator, llama_library
+from slmtui.engine import evaluator, llama_library, llama_steps
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.evaluator import CancelledError, damaged
 from slmtui.engine.llama_branches import Branches
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _ABORTED = 2
+_TELL_EVERY_S = 0.1
+"""How often it is told which single tokens were evaluated."""
 
 
 class Evaluator(evaluator.Evaluator):
@@ -129,13 +131,28 @@ class Evaluator(evaluator.Evaluator):
         finally:
             self.bindings.llama_sampler_free(chain)
 
-    def stepped(self, tokens: Sequence[int]) -> Generator[None]:
-        """See `evaluator.Evaluator.stepped`."""
-        synchronize, context = self.bindings.llama_synchronize, self.context
+    def stepped(self, tokens: Sequence[int]) -> Generator[float]:
+        """See `evaluator.Evaluator.stepped`; where it can be, tokens are evaluated for a while and told then."""
+        steps = llama_steps.compiled(self.bindings)
+        if steps is None:
+            yield from self._stepped_by_python(tokens)
+            return
+        ids = (self.bindings.llama_token * len(tokens))(*tokens)
+        done = 0
+        while done < len(tokens):
+            at, code = steps.run(self.context, ids, done, time.perf_counter() + _TELL_EVERY_S)
+            self.cached += tokens[done : done + len(at)]
+            done += len(at)
+            yield from at
+            if code != 0 or self.stop.is_set():
+                self._after(code, [])
+
+    def _stepped_by_python(self, tokens: Sequence[int]) -> Generator[float]:
+        synchronize, context, clock = self.bindings.llama_synchronize, self.context, time.perf_counter
         for token in tokens:
             self.evaluate_one(token)
             synchronize(context)
-            yield
+            yield clock()
 
     def check_logits(self) -> None:
         """See `evaluator.Evaluator.check_logits`; every sampler draws nonsense from NaN, or aborts."""

@@ -115,18 +115,15 @@ class _Repetition:
 
     def _decode(self, tokens: Sequence[int]) -> tuple[list[float], float]:
         """Evaluate single tokens, one timestamp each; nothing is sampled and little is said meanwhile."""
-        clock, accepted = time.perf_counter, self._accepted
-        at: list[float] = []
-        said = 0
+        accepted, at, said = self._accepted, list[float](), 0
         with closing(self._evaluator.stepped(tokens)) as steps:
-            started = last_said = clock()
-            for _ in steps:
-                now = clock()
+            started = last_said = now = time.perf_counter()
+            for now in steps:
                 at.append(now - accepted)
                 if now - last_said >= _EMIT_EVERY_S:
                     self._emit(Tokens(text="", count=len(at) - said, at_s=tuple(at[said:])))
                     said, last_said = len(at), now
-            return at, clock() - started
+            return at, now - started
 
     # -- what else counts a phase
 

@@ -133,7 +133,7 @@ class Evaluator(evaluator.Evaluator):
                 self.cached.append(value)
                 mx.synchronize()
 
-    def stepped(self, tokens: Sequence[int]) -> Generator[None]:
+    def stepped(self, tokens: Sequence[int]) -> Generator[float]:
         """See `evaluator.Evaluator.stepped`; the device works one step ahead, as it does in a chat."""
         coming: Any = None
         try:
@@ -146,12 +146,12 @@ class Evaluator(evaluator.Evaluator):
                         mx.eval(coming)
                 if coming is not None:
                     self.check_stop()
-                    yield
+                    yield time.perf_counter()
                 coming = ahead
             if coming is not None:
                 with self._failing():
                     mx.eval(coming)
-                yield
+                yield time.perf_counter()
         finally:
             mx.synchronize()
 

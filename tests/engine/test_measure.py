@@ -13,7 +13,9 @@ import pytest
 import pytest_asyncio
 
 from slmtui.core.events import FailureKind, Prefilled, Repeated, StopReason, Timing, Tokens
+from slmtui.engine import llama_library
 from slmtui.engine.client import WorkerClient, cancelled
+from slmtui.engine.llama_steps import compiled
 from slmtui.engine.protocol import Load, Measure
 from tests.engine.support import STORY, done, failed, loaded, of, prompted, run, tell
 
@@ -41,7 +43,8 @@ def assert_consistent(timing: Timing, accepted_s: float) -> None:
         assert seconds is None or 0 < seconds < accepted_s
     for ours, counted in ((timing.prefill_s, timing.engine_prefill_s), (timing.decode_s, timing.engine_decode_s)):
         assert (ours is None) == (counted is None)
-        assert ours is None or counted is None or 0 < counted <= ours
+        # It counts whole microseconds, of each step apart.
+        assert ours is None or counted is None or 0 < counted <= ours + 1e-6 * max(1, timing.decode_steps)
     assert all(earlier < later for earlier, later in pairwise(timing.token_at_s))
     if timing.token_at_s and timing.decode_s is not None:
         steps = timing.token_at_s[-1] - timing.token_at_s[0]
@@ -151,11 +154,12 @@ async def test_prefill_is_not_faster_than_the_clock_outside(story: WorkerClient)
 
 
 async def test_the_engines_own_counters_agree_with_our_clocks(story: WorkerClient) -> None:
-    """What is between them is Python's share: a hundredth of prefill, some of each decode step of so small a model."""
+    """What is between them is Python's share; of each decode step of so small a model if no loop was compiled."""
     timings = await repetitions(story, Measure(prompt_tokens=1000, generated_tokens=400, repetitions=5))
-    for ours, counted, share in (("prefill_s", "engine_prefill_s", 0.95), ("decode_s", "engine_decode_s", 0.7)):
+    alone = 0.95 if compiled(llama_library.load()) else 0.7
+    for ours, counted, share in (("prefill_s", "engine_prefill_s", 0.95), ("decode_s", "engine_decode_s", alone)):
         ratios = [getattr(timing, counted) / getattr(timing, ours) for timing in timings]
-        assert share < max(ratios) <= 1
+        assert share < max(ratios) <= 1.001  # the engine counts whole microseconds
 
 
 async def test_a_chat_has_the_engines_counters_too(story: WorkerClient) -> None:

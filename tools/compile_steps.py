@@ -1,0 +1,51 @@
+"""Part of the package's build: compiles `slmtui/engine/steps.c`, where there is a C compiler."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
+
+SOURCE = Path("slmtui", "engine", "steps.c")
+
+
+class CompileSteps(BuildHookInterface):  # type: ignore[type-arg]
+    """Leaves the library beside its source; a wheel with it is one for this kind of system, but for every Python."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, and say what that makes of the wheel."""
+        library = SOURCE.with_suffix(".so")
+        why = compiled(Path(self.root, SOURCE), Path(self.root, library))
+        if why is not None:
+            self.app.display_warning(f"{SOURCE} was not compiled ({why}); very small models measure a little slower.")
+            return
+        build_data["artifacts"].append(library.as_posix())
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{next(iter(platform_tags()))}"
+
+
+def compiled(source: Path, library: Path) -> str | None:
+    """Compile a file into a library that others may have open; why that was not possible, or None."""
+    if sys.platform == "win32":
+        return "not on Windows"
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    fresh = library.with_name(f"{library.name}.{os.getpid()}")
+    try:
+        subprocess.run(
+            [*shlex.split(compiler), "-O2", "-shared", "-fPIC", "-o", str(fresh), str(source)],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        fresh.replace(library)
+    except (OSError, subprocess.CalledProcessError) as error:
+        library.unlink(missing_ok=True)
+        return str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
+    finally:
+        fresh.unlink(missing_ok=True)
+    return None
