@@ -304,4 +304,6 @@ async def test_many_at_once_leave_room_for_everything_else(lab: Services, loopba
     assert await asyncio.to_thread(lambda: "answered") == "answered", "though every transfer has a thread"
     for transfer in transfers:
         transfer.pause()
-    assert [events[-1] for events in await asyncio.gather(*running)] == [Paused(done_bytes=MIB)] * len(names)
+    for *_, last in await asyncio.gather(*running):
+        assert isinstance(last, Paused)
+        assert 0 < last.done_bytes <= MIB, "what the host has sent need not have arrived"

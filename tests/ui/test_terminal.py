@@ -137,8 +137,8 @@ def test_a_killed_worker_does_not_take_the_other_with_it() -> None:
             ask(terminal, "Tell me a story.")
             terminal.until(lambda screen: "decoding" in columns(screen)[0], "an answer that is being written")
             victim.kill()
-            screen = terminal.until(lambda screen: "failed" in columns(screen)[0], "the failure in its column")
-        assert "SIGKILL" in columns(screen)[0]
+            terminal.until(lambda screen: "failed" in columns(screen)[0], "the failure in its column")
+        terminal.until(lambda screen: "SIGKILL" in columns(screen)[0], "the reason under what it had written")
         terminal.until(
             lambda screen: "done" in columns(screen)[1] and measured(columns(screen)[1]), "the other answer's figures"
         )
