@@ -7,7 +7,9 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -36,16 +38,16 @@ def compiled(source: Path, library: Path) -> str | None:
     if sys.platform == "win32":
         return "not on Windows"
     compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    fresh = library.with_name(f"{library.name}.{os.getpid()}")
     try:
-        subprocess.run(
-            [*shlex.split(compiler), "-O2", "-shared", "-fPIC", "-o", str(fresh), str(source)],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        fresh.replace(library)
-    except (OSError, subprocess.CalledProcessError) as error:
-        library.unlink(missing_ok=True)
-        return str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
-    finally:
-        fresh.unlink(missing_ok=True)
+        with TemporaryDirectory(dir=library.parent) as folder:
+            fresh = Path(folder, library.name)
+            subprocess.run(
+                [*shlex.split(compiler), "-O2", "-shared", "-fPIC", "-o", str(fresh), str(source)],
+                check=True, capture_output=True, text=True,
+            )  # fmt: skip
+            fresh.replace(library)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        with suppress(OSError):  # nothing can be written beside a source that is mounted read-only
+            library.unlink(missing_ok=True)
+        return (str(getattr(error, "stderr", "")).strip() or str(error)).splitlines()[-1]
     return None

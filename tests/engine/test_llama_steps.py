@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -138,6 +141,27 @@ def test_a_build_compiles_it_or_says_why_not(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("CC", "no-such-compiler -O3")
     assert "no-such-compiler" in tool.compiled(source, library)
     assert list(tmp_path.iterdir()) == [wrong]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is compiled there")
+@pytest.mark.parametrize("compiler", ["'cc", "sh -c 'echo >&2; exit 1'", "sh -c 'exit 1'"])
+def test_a_compiler_that_says_nothing_does_not_end_a_build(
+    compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", compiler)
+    assert load_tool().compiled(tmp_path / "steps.c", tmp_path / "steps.so")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is compiled there")
+def test_a_source_tree_that_cannot_be_written_does_not_end_a_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        """As a file system that is mounted read-only does it, whether the file is there or not."""
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert load_tool().compiled(tmp_path / "steps.c", tmp_path / "steps.so")
 
 
 def load_tool() -> ModuleType:
