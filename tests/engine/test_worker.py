@@ -138,9 +138,10 @@ async def test_a_worker_behind_others_is_nicer_with_all_its_threads(tmp_path: Pa
     async with loaded(tmp_path / "log", Load(path=str(F16), threads=2), behind=behind) as client:
         done(await run(client, ask("Hello", tokens=2, ignore_end=True)), StopReason.LIMIT)
         ours = os.getpriority(os.PRIO_PROCESS, 0)
-        threads = [thread.id for thread in psutil.Process(client.pid).threads()]
+        linux = sys.platform == "linux"  # elsewhere a thread has no priority of its own, and who may list them differs
+        threads = [thread.id for thread in psutil.Process(client.pid).threads()] if linux else [client.pid]
         nicer = {os.getpriority(os.PRIO_PROCESS, thread) - ours for thread in threads}
-        assert len(threads) > 1
+        assert len(threads) > 1 or not linux
         assert min(nicer) == max(nicer)
         assert (nicer.pop() > 0) is behind
         assert os.getsid(client.pid) == os.getsid(0)
