@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import PurePath
@@ -13,6 +14,7 @@ from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.reactive import var
 from textual.screen import Screen
@@ -223,6 +225,17 @@ class SlmtuiApp(App[int], inherit_bindings=False):
                 yield SystemCommand(command.title, f"{key_words(command.key)} · {command.help}", run)
         save = partial(self.set_timer, 0.1, self.deliver_screenshot)
         yield SystemCommand("Screenshot", "Save this screen as an SVG file.", save)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's driver; on Unix one that outlives its terminal."""
+        driver = super().get_driver_class()
+        if sys.platform == "win32":
+            return driver
+        from textual.drivers.linux_driver import LinuxDriver
+
+        from slmtui.ui.driver import OutlivingDriver
+
+        return OutlivingDriver if driver is LinuxDriver else driver
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters, but for NO_COLOR: Textual chooses how to heed it before a theme is put on."""

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -35,9 +36,12 @@ KEYS = {
 
 
 class Terminal:
-    """A terminal of a size, with a process on it. Linux and macOS."""
+    """A terminal of a size, with a process on it, which it tells that it has gone if it is the controlling one.
 
-    def __init__(self, columns: int, rows: int, **environment: str) -> None:
+    Linux and macOS.
+    """
+
+    def __init__(self, columns: int, rows: int, *, controlling: bool = False, **environment: str) -> None:
         self._ours, theirs = pty.openpty()
         self._kept = theirs  # an end that stays open keeps the terminal's settings readable after the app has left
         self._size(columns, rows)
@@ -51,6 +55,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
+            preexec_fn=partial(fcntl.ioctl, theirs, termios.TIOCSCTTY, 0) if controlling else None,
             env={**os.environ, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **environment},
         )
 
@@ -129,9 +134,11 @@ class Terminal:
 
 
 @contextmanager
-def app_on_terminal(columns: int = 120, rows: int = 36, **environment: str) -> Iterator[Terminal]:
+def app_on_terminal(
+    columns: int = 120, rows: int = 36, *, controlling: bool = False, **environment: str
+) -> Iterator[Terminal]:
     """The app, running, with more in its environment."""
-    terminal = Terminal(columns, rows, **environment)
+    terminal = Terminal(columns, rows, controlling=controlling, **environment)
     try:
         yield terminal
     finally:

@@ -174,8 +174,9 @@ def test_being_told_to_end_before_there_is_a_screen(number: signal.Signals) -> N
         assert_left_in_order(terminal, [], 128 + number)
 
 
-def test_a_terminal_that_goes_away_leaves_nothing_running() -> None:
-    with app_on_terminal() as terminal:
+@pytest.mark.parametrize("controlling", [False, True])
+def test_a_terminal_that_goes_away_leaves_nothing_running(*, controlling: bool) -> None:
+    with app_on_terminal(controlling=controlling) as terminal:
         chat_with_two(terminal)
         processes = [terminal.process, *terminal.process.children(recursive=True)]
         terminal.vanish()
