@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -37,12 +38,11 @@ def compiled(source: Path, library: Path) -> str | None:
     """Compile a file into a library that others may have open; why that was not possible, or None."""
     if sys.platform == "win32":
         return "not on Windows"
-    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
     try:
         with TemporaryDirectory(dir=library.parent) as folder:
             fresh = Path(folder, library.name)
             subprocess.run(
-                [*shlex.split(compiler), "-O2", "-shared", "-fPIC", "-o", str(fresh), str(source)],
+                [*_compiler(), "-O2", "-shared", "-fPIC", "-o", str(fresh), str(source)],
                 check=True, capture_output=True, text=True,
             )  # fmt: skip
             fresh.replace(library)
@@ -51,3 +51,11 @@ def compiled(source: Path, library: Path) -> str | None:
             library.unlink(missing_ok=True)
         return (str(getattr(error, "stderr", "")).strip() or str(error)).splitlines()[-1]
     return None
+
+
+def _compiler() -> list[str]:
+    """The compiler that CC names; else the one that Python was built with, if it is here too; else `cc`."""
+    if told := os.environ.get("CC"):
+        return shlex.split(told)
+    pythons = shlex.split(sysconfig.get_config_var("CC") or "cc")
+    return pythons if shutil.which(pythons[0]) else ["cc"]

@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -141,6 +142,17 @@ def test_a_build_compiles_it_or_says_why_not(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("CC", "no-such-compiler -O3")
     assert "no-such-compiler" in tool.compiled(source, library)
     assert list(tmp_path.iterdir()) == [wrong]
+
+
+@pytest.mark.skipif(not has_a_compiler(), reason="needs a C compiler")
+def test_a_python_that_was_built_with_another_compiler_does_with_what_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: "no-such-clang -pthread")
+    library, source = tmp_path / "steps.so", Path(llama_steps.__file__).with_name("steps.c")
+    assert load_tool().compiled(source, library) is None
+    assert library.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is compiled there")
