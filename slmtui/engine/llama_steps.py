@@ -46,10 +46,10 @@ def compiled(bindings: ModuleType) -> Steps | None:
     """The loop, if it was compiled and fits to this llama.cpp and this Python's clock."""
     try:
         library = ctypes.CDLL(str(LIBRARY))
-    except OSError:
+        library.slmtui_clock.restype = ctypes.c_double
+        library.slmtui_batch_bytes.restype = ctypes.c_uint64
+    except (OSError, AttributeError):  # not there, not for this system, or of another version
         return None
-    library.slmtui_clock.restype = ctypes.c_double
-    library.slmtui_batch_bytes.restype = ctypes.c_uint64
     batch = bindings.llama_batch
     same_batch = tuple(name for name, *_ in batch._fields_) == _BATCH
     same_batch = same_batch and library.slmtui_batch_bytes() == ctypes.sizeof(batch)

@@ -61,6 +61,15 @@ def test_without_the_library_there_is_no_compiled_loop() -> None:
     assert compiled(llama_library.load()) is None
 
 
+@pytest.mark.skipif(not has_a_compiler(), reason="needs a C compiler")
+def test_a_library_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, library = tmp_path / "other.c", tmp_path / "other.so"
+    source.write_text("int other_function(void) { return 1; }\n", encoding="utf-8")
+    assert load_tool().compiled(source, library) is None
+    monkeypatch.setattr(llama_steps, "LIBRARY", library)
+    assert compiled.__wrapped__(llama_library.load()) is None
+
+
 @pytest.mark.parametrize("way", ["compiled", "Python"])
 def test_each_token_is_evaluated_once_and_told_when(
     evaluator: Evaluator, way: str, request: pytest.FixtureRequest
