@@ -35,13 +35,27 @@ KEYS = {
 }
 
 
+COMMAND = (sys.executable, "-m", "slmtui")
+ENDLESS = """
+from functools import partial
+from slmtui.cli import main
+from slmtui.engine.protocol import Generate
+from slmtui.lab import talk
+talk.Generate = partial(Generate, ignore_end=True)
+raise SystemExit(main())
+"""
+"""The app, whose answers end at their limit alone: a test has time to interfere with one."""
+
+
 class Terminal:
     """A terminal of a size, with a process on it, which it tells that it has gone if it is the controlling one.
 
     Linux and macOS.
     """
 
-    def __init__(self, columns: int, rows: int, *, controlling: bool = False, **environment: str) -> None:
+    def __init__(
+        self, columns: int, rows: int, *, controlling: bool = False, endless: bool = False, **environment: str
+    ) -> None:
         self._ours, theirs = pty.openpty()
         self._kept = theirs  # an end that stays open keeps the terminal's settings readable after the app has left
         self._size(columns, rows)
@@ -50,7 +64,7 @@ class Terminal:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.process = psutil.Popen(
-            [sys.executable, "-m", "slmtui"],
+            (sys.executable, "-c", ENDLESS) if endless else COMMAND,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -135,10 +149,10 @@ class Terminal:
 
 @contextmanager
 def app_on_terminal(
-    columns: int = 120, rows: int = 36, *, controlling: bool = False, **environment: str
+    columns: int = 120, rows: int = 36, *, controlling: bool = False, endless: bool = False, **environment: str
 ) -> Iterator[Terminal]:
     """The app, running, with more in its environment."""
-    terminal = Terminal(columns, rows, controlling=controlling, **environment)
+    terminal = Terminal(columns, rows, controlling=controlling, endless=endless, **environment)
     try:
         yield terminal
     finally:
