@@ -48,6 +48,7 @@ class Evaluator(evaluator.Evaluator):
         self._threads = self.bindings.llama_n_threads(self.context), self.bindings.llama_n_threads_batch(self.context)
         self._one = (self.bindings.llama_token * 1)()
         self._one_batch = self.bindings.llama_batch_get_one(self._one, 1)
+        self._steps = llama_steps.compiled(self.bindings)
         stop.attach(self.context)
 
     def use_threads(self, threads: int | None) -> None:
@@ -133,14 +134,13 @@ class Evaluator(evaluator.Evaluator):
 
     def stepped(self, tokens: Sequence[int]) -> Generator[float]:
         """See `evaluator.Evaluator.stepped`; where it can be, tokens are evaluated for a while and told then."""
-        steps = llama_steps.compiled(self.bindings)
-        if steps is None:
+        if self._steps is None:
             yield from self._stepped_by_python(tokens)
             return
         ids = (self.bindings.llama_token * len(tokens))(*tokens)
         done = 0
         while done < len(tokens):
-            at, code = steps.run(self.context, ids, done, time.perf_counter() + _TELL_EVERY_S)
+            at, code = self._steps.run(self.context, ids, done, time.perf_counter() + _TELL_EVERY_S)
             self.cached += tokens[done : done + len(at)]
             done += len(at)
             yield from at

@@ -1,7 +1,7 @@
 """Single tokens without Python in between: `steps.c`, where it was compiled.
 
-The build of the package compiles it if there is a C compiler. Without it every token goes through Python, which costs
-5 to 15 microseconds each.
+The build of the package compiles it if there is a C compiler. Without it every token goes through Python, which cost
+8 to 18 microseconds each with Pocket 2M on a Xeon.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import subprocess
+import shutil
 import sys
 import sysconfig
 import time
@@ -26,10 +26,16 @@ from slmtui.engine.protocol import Load
 from tests.engine.support import F16
 
 TOKENS = list(range(20, 80))
+with_a_compiler = pytest.mark.skipif(
+    sys.platform == "win32" or shutil.which("cc") is None, reason="needs a C compiler; nothing is compiled on Windows"
+)
 
 
 @pytest.fixture
-def evaluator() -> Iterator[Evaluator]:
+def evaluator(request: pytest.FixtureRequest) -> Iterator[Evaluator]:
+    """By the compiled loop, or, where a test says so, by Python's."""
+    if getattr(request, "param", None) == "Python":
+        request.getfixturevalue("by_python")
     opened = open_model(Load(path=str(F16), threads=1, context=256))
     yield Evaluator(opened, StopCell(opened.bindings))
     opened.close()
@@ -44,14 +50,7 @@ def by_python(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     compiled.cache_clear()
 
 
-def has_a_compiler() -> bool:
-    try:
-        return subprocess.run(["cc", "--version"], capture_output=True).returncode == 0
-    except OSError:
-        return False
-
-
-@pytest.mark.skipif(not has_a_compiler(), reason="needs a C compiler")
+@with_a_compiler
 def test_it_was_compiled_when_the_package_was_installed() -> None:
     assert compiled(llama_library.load()) is not None
 
@@ -61,7 +60,7 @@ def test_without_the_library_there_is_no_compiled_loop() -> None:
     assert compiled(llama_library.load()) is None
 
 
-@pytest.mark.skipif(not has_a_compiler(), reason="needs a C compiler")
+@with_a_compiler
 def test_a_library_of_another_version_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, library = tmp_path / "other.c", tmp_path / "other.so"
     source.write_text("int other_function(void) { return 1; }\n", encoding="utf-8")
@@ -70,15 +69,11 @@ def test_a_library_of_another_version_is_left_alone(tmp_path: Path, monkeypatch:
     assert compiled.__wrapped__(llama_library.load()) is None
 
 
-@pytest.mark.parametrize("way", ["compiled", "Python"])
-def test_each_token_is_evaluated_once_and_told_when(
-    evaluator: Evaluator, way: str, request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize("evaluator", ["compiled", "Python"], indirect=True)
+def test_each_token_is_evaluated_once_and_told_when(evaluator: Evaluator) -> None:
     evaluator.prefill(TOKENS, 64, None)
     wanted = evaluator.logits(1).copy()
     evaluator.clear()
-    if way == "Python":
-        request.getfixturevalue("by_python")
     started = time.perf_counter()
     at = list(evaluator.stepped(TOKENS))
     assert len(at) == len(TOKENS)
@@ -87,12 +82,8 @@ def test_each_token_is_evaluated_once_and_told_when(
     assert abs(evaluator.logits(1) - wanted).max() < 0.05
 
 
-@pytest.mark.parametrize("way", ["compiled", "Python"])
-def test_a_stop_ends_it_and_leaves_a_cache_that_can_be_used(
-    evaluator: Evaluator, way: str, request: pytest.FixtureRequest
-) -> None:
-    if way == "Python":
-        request.getfixturevalue("by_python")
+@pytest.mark.parametrize("evaluator", ["compiled", "Python"], indirect=True)
+def test_a_stop_ends_it_and_leaves_a_cache_that_can_be_used(evaluator: Evaluator) -> None:
     assert len(list(evaluator.stepped(TOKENS[:5]))) == 5
     evaluator.stop.set()
     with pytest.raises(CancelledError):
@@ -138,7 +129,7 @@ def test_a_llama_cpp_with_another_batch_is_left_to_python(batch: type[ctypes.Str
     assert compiled.__wrapped__(other) is None
 
 
-@pytest.mark.skipif(not has_a_compiler(), reason="needs a C compiler")
+@with_a_compiler
 def test_a_build_compiles_it_or_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = load_tool()
     library, source = tmp_path / "steps.so", Path(llama_steps.__file__).with_name("steps.c")
@@ -153,7 +144,7 @@ def test_a_build_compiles_it_or_says_why_not(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == [wrong]
 
 
-@pytest.mark.skipif(not has_a_compiler(), reason="needs a C compiler")
+@with_a_compiler
 def test_a_python_that_was_built_with_another_compiler_does_with_what_is_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
