@@ -113,6 +113,14 @@ def test_what_the_catalog_says_about_a_shape_agrees_with_itself() -> None:
             assert shape.window_layers_frac is not None, card.id
 
 
+def test_a_hybrid_that_can_be_run_says_how_many_of_its_layers_keep_a_cache() -> None:
+    hybrids = [
+        card for card in CARDS if card.variants and card.architecture and card.architecture.attention == "hybrid"
+    ]
+    missing = [card.id for card in hybrids if card.architecture and card.architecture.attention_layers is None]
+    assert hybrids and not missing
+
+
 def test_the_sizes_of_files_go_with_the_numbers_of_parameters() -> None:
     # Small models keep their big vocabulary at more bits: BLOOM 560M has 8.03 a weight in Q4_K_M; and some files hold
     # shared embeddings twice. Where what sees pictures is counted, which is not in the file, it looks like fewer.
