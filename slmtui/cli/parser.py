@@ -93,7 +93,7 @@ def _add_library(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("pull", "pull:pull", add_pull, "Download models from the hub into the cache that other programs share."),
         ("search", "pull:search", add_search, "Search the hub for models by words."),
         ("add", "shelf:add", add_add, "List a .gguf file, a folder of them, or a repository of the hub from now on."),
-        ("rm", "shelf:rm", add_rm, "Delete models that were downloaded, or forget files that were added."),
+        ("rm", "shelf:rm", add_rm, "Delete models that were downloaded, in part too, or forget files that were added."),
     ):
         add(_add(commands, name, run, text, _MODEL if name == "rm" else ""))
 

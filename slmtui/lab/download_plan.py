@@ -92,8 +92,13 @@ def mlx_variant(listing: Listing) -> Choice:
     Raises:
         ChoiceError: it holds none.
     """
-    found = _MLX_LABEL.search(listing.repository)
-    return mlx_choice(listing.files, canonical(found[1]) if found else None)
+    return mlx_choice(listing.files, mlx_label(listing.repository))
+
+
+def mlx_label(repository: str) -> str | None:
+    """The quantization that the name of a repository in MLX's format tells."""
+    found = _MLX_LABEL.search(repository)
+    return canonical(found[1]) if found else None
 
 
 def _plan_card(hub: Hub, card: ModelCard, label: str) -> Planned:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import msgspec
 
 from slmtui.core.catalog import Format, LocalModel
 from slmtui.core.hub_files import ChoiceError, Listing, choose, gguf_choices
+from slmtui.core.quantization import label_in, matching
 from slmtui.core.reference import Reference, parse_reference
 from slmtui.core.text import counted, one_line, shorten, size
 from slmtui.lab.aside import aside
-from slmtui.lab.download_plan import mlx_variant
+from slmtui.lab.download_plan import mlx_label, mlx_variant
 from slmtui.lab.services import Services
 from slmtui.sources import catalog
 from slmtui.sources.config import Config
@@ -25,9 +27,11 @@ from slmtui.sources.gguf import GgufError, read_header
 from slmtui.sources.hub import Found, Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import RepositoryFolder, cache_folder
+from slmtui.sources.hub_remove import discard
 from slmtui.sources.hub_remove import remove as remove_files
 from slmtui.sources.library import UnknownModelError, absolute, folder_models, holds, looks_like_path, no_model_at
-from slmtui.sources.library_hub import files_of
+from slmtui.sources.library_hub import files_of, repository_folders
+from slmtui.sources.pull import interrupted
 from slmtui.sources.receipts import Receipt, drop_receipts, read_receipts
 
 _OWN_WAY = {"Ollama": "`ollama rm {name}`", "LM Studio": "LM Studio", "llama.cpp": "`rm`, it is a plain file"}
@@ -96,6 +100,8 @@ async def search(words: str, form: Format = "GGUF", limit: int = 20) -> tuple[Fo
 async def remove(services: Services, spec: str, *, force: bool = False) -> Removed:
     """Delete a model's files if slmtui downloaded them, or forget them if they are the person's own.
 
+    Of a model whose download was interrupted, what came is deleted.
+
     `force` deletes from the cache that programs share also what another program brought there.
 
     Raises:
@@ -103,7 +109,12 @@ async def remove(services: Services, spec: str, *, force: bool = False) -> Remov
         ShelfError: the files are another program's, or come with slmtui, or can't be deleted.
         ConfigError: the settings can't be written.
     """
-    model = await asyncio.to_thread(services.find_any, spec)
+    try:
+        model = await asyncio.to_thread(services.find_any, spec)
+    except UnknownModelError:
+        if (removed := await asyncio.to_thread(_give_up, services, spec)) is not None:
+            return removed
+        raise
     if any(loaded.model.path == model.path for loaded in services.loaded):
         raise ShelfError(f"{model.name} is loaded now; unload it first")
     match model.place:
@@ -226,19 +237,86 @@ def _delete(services: Services, model: LocalModel, *, force: bool) -> Removed:
             f"{model.id} was downloaded by another program, into the cache that both use; `slmtui rm --force` or "
             "`hf cache rm` deletes it"
         )
-    try:
+    with _told(folder):
         freed = remove_files(folder, files, [receipt.key for receipt in ours])
-    except OSError as error:
-        raise ShelfError(f"{error.filename or folder.path} can't be deleted: {error.strerror}") from error
     drop_receipts(services.paths.downloads, ours)
     return Removed(freed_bytes=freed, sentence=f"{model.id} is deleted; {size(freed)} are free again.")
+
+
+def _give_up(services: Services, spec: str) -> Removed | None:
+    """Delete what came of a model whose download was interrupted; None when there is nothing of it.
+
+    Without a label all variants are meant that came in part, unless a whole one is here too.
+    """
+    card = next((card for card in services.catalog if card.id == spec.strip().partition(":")[0].lower()), None)
+    reference = parse_reference(spec)
+    if card is not None:
+        names, label = {place.id.lower() for place in card.repositories}, spec.strip().partition(":")[2]
+    elif reference is not None:
+        names, label = {reference.repository.lower()}, reference.label or label_in(reference.file or "") or ""
+    else:
+        return None
+    whole = [model for model in services.library() if model.repository and model.repository.lower() in names]
+    if whole and not label:
+        return None
+    folders = [folder for folder in repository_folders(cache_folder()) if folder.repository.lower() in names]
+    freed = [_discard(services, folder, label, whole) for folder in folders]
+    if not any(each is not None for each in freed):
+        return None
+    total = sum(each or 0 for each in freed)
+    return Removed(
+        freed_bytes=total, sentence=f"What came of {one_line(spec)} is deleted; {size(total)} are free again."
+    )
+
+
+def _discard(services: Services, folder: RepositoryFolder, label: str, whole: Iterable[LocalModel]) -> int | None:
+    """Delete what came of models in a repository's folder that are not whole; None when there is nothing."""
+    partial = interrupted(folder)
+    mine = [model for model in whole if model.repository == folder.repository]
+    kept = {_place(folder, path) for model in mine for path in files_of(model)}
+    ours = [one for one in read_receipts(services.paths.downloads) if one.repository == folder.repository]
+    receipts = [one for one in ours if one.path not in kept]
+    labels = {path: _label(folder, path) for path in (*(one.path for one in partial), *(one.path for one in receipts))}
+    wanted = matching(label, [known for known in labels.values() if known is not None]) if label else None
+    meant = {path for path, known in labels.items() if not label or (wanted is not None and known == wanted)}
+    begun = [file for file in partial if file.path in meant]
+    parts = {one.path: one for one in receipts if one.path in meant}
+    names = [path for path in folder.pointers() if _place(folder, path) in parts]
+    if not begun and not names:
+        return None
+    with _told(folder):
+        discard(folder, begun)
+        if any(folder.partial(file).exists() for file in begun):
+            raise ShelfError(f"{folder.repository} is being downloaded now; stop that first")
+        freed = remove_files(folder, names, [receipt.key for receipt in parts.values()])
+    drop_receipts(services.paths.downloads, parts.values())
+    return freed + sum(partial[file] for file in begun)
+
+
+def _label(folder: RepositoryFolder, path: str) -> str | None:
+    """The quantization of a file in a repository, as names tell it."""
+    return label_in(path) if path.lower().endswith(".gguf") else mlx_label(folder.repository)
+
+
+def _place(folder: RepositoryFolder, path: Path) -> str:
+    """Path in the repository of a file in one of its snapshots."""
+    return path.relative_to(folder.path / "snapshots").as_posix().partition("/")[2]
+
+
+@contextlib.contextmanager
+def _told(folder: RepositoryFolder) -> Iterator[None]:
+    """Errors of deleting files as sentences."""
+    try:
+        yield
+    except OSError as error:
+        raise ShelfError(f"{error.filename or folder.path} can't be deleted: {error.strerror}") from error
 
 
 def _receipts(
     services: Services, folder: RepositoryFolder, repository: str, files: tuple[Path, ...]
 ) -> tuple[Receipt, ...]:
     """The receipts of these files."""
-    places = {path.relative_to(folder.path / "snapshots").as_posix().partition("/")[2] for path in files}
+    places = {_place(folder, path) for path in files}
     known = read_receipts(services.paths.downloads)
     return tuple(one for one in known if one.repository == repository and one.path in places)
 

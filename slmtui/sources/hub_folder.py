@@ -19,6 +19,7 @@ from slmtui.sources.atomic import write_atomically
 
 _CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
 """Of https://bford.info/cachedir."""
+_PARTIAL = ".slmtui.incomplete"
 
 
 def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -48,7 +49,7 @@ class RepositoryFolder:
 
     def partial(self, file: HubFile) -> Path:
         """Where the content of a file is while it is not whole; the same for every process."""
-        return self.path / "blobs" / f"{file.key}.slmtui.incomplete"
+        return self.path / "blobs" / f"{file.key}{_PARTIAL}"
 
     def lock(self, file: HubFile) -> Path:
         """The lock of a blob, which huggingface_hub takes too."""
@@ -126,6 +127,10 @@ class RepositoryFolder:
         """
         if not folder.resolve().is_relative_to(self.cache.resolve()):
             raise HubDataError(f"{folder} leads out of the cache {self.cache} through a link; nothing is written there")
+
+    def partials(self) -> list[Path]:
+        """Every content that is not whole and came through slmtui."""
+        return sorted((self.path / "blobs").glob(f"*{_PARTIAL}"))
 
     def pointers(self) -> Iterator[Path]:
         """Every file of every snapshot."""

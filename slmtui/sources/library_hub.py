@@ -12,6 +12,7 @@ import msgspec
 from slmtui.core.catalog import Format, LocalModel, ModelCard, Variant
 from slmtui.core.hub_files import HubDataError, HubFile, checked_path, gguf_choices, is_repository
 from slmtui.core.text import one_line
+from slmtui.sources.hub_folder import RepositoryFolder
 
 _FILES_LIMIT = 2_000
 """In one snapshot; a model has a few dozen."""
@@ -44,16 +45,14 @@ def hub_models(cards: Iterable[ModelCard], cache: Path) -> tuple[LocalModel, ...
     """
     known = {place.id.lower(): (rank, card) for card in cards for rank, place in enumerate(card.repositories)}
     found: list[tuple[int, LocalModel]] = []
-    for folder in _inside(cache):
-        repository = "/".join(folder.name.split("--")[1:])
-        if folder.name.startswith("models--") and is_repository(repository):
-            rank, card = known.get(repository.lower(), (0, None))
-            here = {
-                model.id: model
-                for snapshot in _snapshots(folder)[::-1]
-                for model in _models(snapshot, repository, card)
-            }
-            found += [(rank, model) for model in here.values()]
+    for folder in repository_folders(cache):
+        rank, card = known.get(folder.repository.lower(), (0, None))
+        here = {
+            model.id: model
+            for snapshot in _snapshots(folder.path)[::-1]
+            for model in _models(snapshot, folder.repository, card)
+        }
+        found += [(rank, model) for model in here.values()]
     ids: set[str] = set()
     models: list[LocalModel] = []
     for _, model in sorted(found, key=lambda ranked: ranked[0]):
@@ -62,6 +61,14 @@ def hub_models(cards: Iterable[ModelCard], cache: Path) -> tuple[LocalModel, ...
         ids.add(named.id)
         models.append(named)
     return tuple(models)
+
+
+def repository_folders(cache: Path) -> Iterator[RepositoryFolder]:
+    """Every repository with models in the cache."""
+    for path in _inside(cache):
+        repository = "/".join(path.name.split("--")[1:])
+        if path.name.startswith("models--") and is_repository(repository):
+            yield RepositoryFolder(cache, repository)
 
 
 def files_of(model: LocalModel) -> tuple[Path, ...]:

@@ -44,6 +44,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     """Notes are numbered; the highest counts."""
     key: str
+    path: str
+    """Of the file, in the repository."""
     size_bytes: int
     commit: str
     etag: str | None
@@ -68,6 +70,16 @@ def read_note(path: Path, file: HubFile) -> Note | None:
     try:
         with path.open("rb") as opened:
             return _read_note(opened, file)
+    except OSError:
+        return None
+
+
+def any_note(path: Path) -> Note | None:
+    """The same of whatever content it is."""
+    try:
+        with path.open("rb") as opened:
+            size_bytes = os.fstat(opened.fileno()).st_size - 2 * _PLACE_BYTES
+            return next(iter(_notes(opened, size_bytes)), None) if size_bytes >= 0 else None
     except OSError:
         return None
 
@@ -204,6 +216,7 @@ class Partial:
         note = Note(
             number=self._number,
             key=self.file.key,
+            path=self.file.path,
             size_bytes=self.file.size_bytes,
             commit=self.commit,
             etag=self.etag,
@@ -241,9 +254,14 @@ class GitBlobHash:
 
 
 def _read_note(opened: BinaryIO | io.FileIO, file: HubFile) -> Note | None:
+    return next((note for note in _notes(opened, file.size_bytes) if note.key == file.key), None)
+
+
+def _notes(opened: BinaryIO | io.FileIO, size_bytes: int) -> list[Note]:
+    """The notes behind a content of this size, the newest first."""
     notes = []
     for number in range(2):
-        opened.seek(file.size_bytes + number * _PLACE_BYTES)
+        opened.seek(size_bytes + number * _PLACE_BYTES)
         place = opened.read(_PLACE_BYTES) or b""
         length, checksum = int.from_bytes(place[:4], "big"), int.from_bytes(place[4:8], "big")
         text = place[8 : 8 + length]
@@ -251,9 +269,9 @@ def _read_note(opened: BinaryIO | io.FileIO, file: HubFile) -> Note | None:
             continue
         with contextlib.suppress(msgspec.DecodeError):
             note = msgspec.json.decode(text, type=Note)
-            if (note.key, note.size_bytes) == (file.key, file.size_bytes):
+            if note.size_bytes == size_bytes:
                 notes.append(note)
-    return max(notes, key=lambda note: note.number, default=None)
+    return sorted(notes, key=lambda note: note.number, reverse=True)
 
 
 def write_at(opened: io.FileIO, place: int, data: bytes | memoryview) -> None:

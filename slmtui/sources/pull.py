@@ -12,7 +12,7 @@ from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import RepositoryFolder
 from slmtui.sources.locks import locked
-from slmtui.sources.partial import Partial, read_note
+from slmtui.sources.partial import Partial, any_note, read_note
 
 _POLL_S = 0.2
 
@@ -115,6 +115,16 @@ def here_bytes(folder: RepositoryFolder, commit: str, file: HubFile) -> int:
         return file.size_bytes
     note = read_note(folder.partial(file), file)
     return note.done_bytes if note is not None else 0
+
+
+def interrupted(folder: RepositoryFolder) -> dict[HubFile, int]:
+    """Files of a repository that came in part, each with how many of its bytes are here."""
+    found: dict[HubFile, int] = {}
+    for path in folder.partials():
+        if (note := any_note(path)) is not None:
+            file = HubFile(path=note.path, size_bytes=note.size_bytes, blob=note.key)
+            found |= {file: note.done_bytes} if folder.partial(file) == path else {}
+    return found
 
 
 def _whole(blob: Path, file: HubFile) -> bool:
