@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -214,6 +214,18 @@ def _say_basis(rows: list[Row]) -> None:
             say(f"{text.one_line(row.id)}: the catalog does not know enough of its architecture.")
         if row.suggestion:
             say(f"{text.one_line(row.id)} does not fit; {row.suggestion}.")
+    for sentence in _longer_than_trained(rows):
+        say(sentence)
+
+
+def _longer_than_trained(rows: list[Row]) -> Iterator[str]:
+    """A sentence for the models of one trained context that is less than what they would be loaded with."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for row in rows:
+        if row.outlook and (trained := row.outlook.trained_context) and trained < row.outlook.setup.context:
+            names.setdefault((trained, row.outlook.setup.context), []).append(text.one_line(row.id))
+    for (trained, context), ids in names.items():
+        yield f"{', '.join(ids)}: trained for {trained:,} tokens; a context of {context:,} is longer."
 
 
 def _document(row: Row) -> dict[str, Any]:

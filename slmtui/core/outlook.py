@@ -67,6 +67,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """What the operating system will charge to the worker, within 10 % on the machines where that was tried."""
     fit: Fit | None
     """Of main memory, which has to hold what the GPUs do not; of both where they are one."""
+    trained_context: int | None
+    """Tokens that the model was trained for."""
     largest_context: int | None
     """Tokens for which everything still fits, at most the model's own; 0 when none does."""
     decode_tps: Range | None
@@ -109,6 +111,7 @@ def outlook(anatomy: Anatomy, place: Place, context: int | None = None, kv_type:
         parts=parts,
         process_bytes=process_bytes(parts),
         fit=_fit(parts, place),
+        trained_context=anatomy.trained_context,
         largest_context=largest_context(anatomy, place, kv_type),
         decode_tps=decode,
         prefill_tps=prefill,

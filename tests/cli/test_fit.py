@@ -36,6 +36,13 @@ def test_a_model_on_another_machine() -> None:
     assert done.stderr.count("40 % to 85 % of the bandwidth") == 1
 
 
+def test_a_context_beyond_the_trained_one_is_said_once_for_all_variants() -> None:
+    done = run("fit", "pocket-5m", "qwen3-0.6b:q8_0", "-c", "4096", *ON)
+    words = "pocket-5m:Q4_K_M, pocket-5m:Q8_0, pocket-5m:F16: trained for 512 tokens; a context of 4,096 is longer."
+    assert [line for line in done.stderr.splitlines() if "trained for" in line] == [words]
+    assert "trained for" not in run("fit", "pocket-5m", "-c", "512", *ON).stderr
+
+
 def test_json() -> None:
     done = run("fit", "pocket-5m:Q8_0", str(STORY), "--context", "1024", "--kv", "f16", *ON, "--json")
     assert (done.returncode, done.stderr) == (0, "")
