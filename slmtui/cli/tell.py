@@ -131,7 +131,7 @@ def _cell_row(result: CellResult) -> dict[str, str]:
         "n": str(len(result.measurements)),
         "prefill tok/s": text.rate(prefill.median if prefill else None),
         "decode tok/s": text.rate(decode.median if decode else None),
-        "first token": text.duration(ttft.median if ttft else None),
+        "TTFT ms": text.milliseconds(ttft.median if ttft else None),
         "memory": text.memory(result.process_bytes),
         "on GPUs": text.memory(on_gpus(result.measurements[-1].process_memory, result.engine_memory)),
         "": _remarks(result),

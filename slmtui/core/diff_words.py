@@ -43,7 +43,7 @@ def percent(share: float) -> str:
 def figure(phase: Phase, value: float) -> str:
     """A figure with its unit."""
     if phase == "TTFT":
-        return text.duration(value)
+        return f"{text.milliseconds(value)} ms"
     return text.memory(round(value)) if phase == "memory" else f"{text.rate(value)} tok/s"
 
 

@@ -103,6 +103,7 @@ def test_a_session_by_id_by_its_beginning_and_as_the_latest(measured: str) -> No
     table = run("sessions", measured)
     assert "Größe 5M | 「小」" in table.stdout
     assert "pp512" in table.stdout
+    assert re.search(r"decode tok/s +TTFT ms .*\n[- ]+\n.* 300 ", table.stdout), "one unit, as in the app"
     unknown = run("sessions", "19990101")
     assert unknown.returncode == 1
     assert "19990101" in unknown.stderr

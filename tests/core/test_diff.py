@@ -137,6 +137,12 @@ def test_decode_after_the_prompt_is_named_by_its_depth() -> None:
     ]
 
 
+def test_a_column_of_first_tokens_has_one_unit() -> None:
+    assert [diff_words.figure("TTFT", seconds) for seconds in (0.0123, 0.098, 0.105, 61.0)] == [
+        "12.3 ms", "98.0 ms", "105 ms", "61,000 ms",
+    ]  # fmt: skip
+
+
 def test_what_is_missing_on_one_side_is_not_compared() -> None:
     no_decode = [msgspec.structs.replace(each, process_memory=None) for each in runs()]
     assert list(findings(compare(cells(no_decode), cells(runs())))) == ["prefill", "decode", "TTFT"]
