@@ -32,6 +32,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _give_up(sys.stderr)
 
 
+class Importing:
+    """Imports that ctrl+c ends together with the program.
+
+    An interrupt that is raised while msgspec, which is native code, looks at types is a segmentation fault.
+    """
+
+    def __enter__(self) -> None:
+        import signal
+
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is signal.default_int_handler:  # and not one who ignores it, as a job in the background
+            signal.signal(signal.SIGINT, _end)
+
+    def __exit__(self, *_: object) -> None:
+        import signal
+
+        signal.signal(signal.SIGINT, self._before)
+
+
+def _end(*_: object) -> None:
+    _tell("\nInterrupted.")
+    os._exit(INTERRUPTED)
+
+
 def is_dumb() -> bool:
     """Whether the terminal says that it understands nothing but lines of text."""
     return os.environ.get("TERM") == "dumb"
@@ -81,15 +105,16 @@ def _give_up(stream: TextIO) -> None:
 
 def _run(arguments: Sequence[str] | None) -> int:
     if not (sys.argv[1:] if arguments is None else arguments):  # the app needs no parser, and its first frame waits
-        from slmtui.cli.start import start
-
+        with Importing():
+            from slmtui.cli.start import start
         return start()
-    from importlib import import_module
+    with Importing():
+        from importlib import import_module
 
-    from slmtui.cli.parser import parse
+        from slmtui.cli.parser import parse
 
-    options = parse(arguments)
-    module, _, name = options.run.partition(":")
-    command = getattr(import_module(f"slmtui.cli.{module}"), name)
+        options = parse(arguments)
+        module, _, name = options.run.partition(":")
+        command = getattr(import_module(f"slmtui.cli.{module}"), name)
     code: int = command(options)
     return code

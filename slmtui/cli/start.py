@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from slmtui.cli import is_dumb
+from slmtui.cli import Importing, is_dumb
 from slmtui.core.catalog import CatalogError
 from slmtui.lab.services import Services
 from slmtui.sources.paths import PathError
@@ -30,8 +30,8 @@ def start(_: argparse.Namespace | None = None) -> int:
 
 
 def _open_app() -> int:
-    from slmtui.ui.app import run_app
-
+    with Importing():
+        from slmtui.ui.app import run_app
     try:
         services = Services.open(strict=False)
     except (CatalogError, PathError, ResourceError) as error:

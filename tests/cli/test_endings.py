@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,33 @@ def test_names_that_are_no_text_are_not_there(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system has no such names")
     assert_fails(run("probe", "pocket-2m", "--task", path), "not valid UTF-8", "rename the file")
+
+
+_INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                print("raised in the middle of an import")
+
+sys.meta_path.insert(0, Interrupting())
+from slmtui.cli import main
+sys.exit(main({arguments!r}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("argparse", ["models"]), ("slmtui.engine.protocol", ["models"]), ("slmtui.engine.protocol", [])],
+)
+def test_an_interrupt_while_modules_are_imported(module: str, arguments: list[str]) -> None:
+    code = _INTERRUPTED_IMPORT.format(module=module, arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"\nInterrupted.\n")
 
 
 def test_an_interrupted_chat(home: Path, tmp_path: Path) -> None:
