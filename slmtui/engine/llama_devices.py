@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from slmtui.core.events import FailureKind
-from slmtui.core.text import one_line
+from slmtui.core.text import counted, one_line
 from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
+from slmtui.engine.protocol import Load
 
 CPU = "cpu"
 _KINDS = {0: "CPU", 1: "GPU", 2: "GPU", 3: "accelerator"}
@@ -93,6 +94,16 @@ def chosen(name: str, found: Sequence[Device] | None = None) -> tuple[Device, ..
     return tuple(matching)
 
 
+def placed(request: Load, found: Sequence[Device] | None = None) -> tuple[Device, ...]:
+    """The GPUs that a model is put on: of those that the request's device means the first alone where nothing is split.
+
+    Raises:
+        EngineError: there is no such device; says which there are.
+    """
+    graphics = chosen(request.device, found)
+    return graphics[:1] if request.split_mode == "none" else graphics
+
+
 def free_bytes(device: Device) -> int | None:
     """Memory of a device that is free now; None where its backend does not say."""
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
@@ -119,7 +130,7 @@ def device_shares(bindings: Any, shares: Sequence[float], graphics: Sequence[Dev
     if len(shares) != len(graphics):
         raise EngineError(
             FailureKind.BAD_REQUEST,
-            f"There are {len(shares)} shares for {len(graphics)} GPUs "
+            f"There are {len(shares)} shares for {counted(len(graphics), 'GPU')} "
             f"({', '.join(device.name for device in graphics)}); give one for each.",
         )
     return (ctypes.c_float * bindings.llama_max_devices())(*shares)

@@ -24,7 +24,7 @@ from slmtui.engine.llama_checks import (
     load_failure,
     split_mode,
 )
-from slmtui.engine.llama_devices import CPU, Device, chosen, device_list, device_shares
+from slmtui.engine.llama_devices import CPU, Device, device_list, device_shares, placed
 from slmtui.engine.llama_offload import Placed, cache, weights
 from slmtui.engine.llama_tensors import all_tensors, model_work
 from slmtui.engine.protocol import Load
@@ -245,7 +245,7 @@ def open_model(request: Load, *, dry: bool = False, progress: Callable[[float], 
         LoadCancelledError: `progress` returned False.
     """
     check_file(Path(request.path))
-    graphics = chosen(request.device)
+    graphics = placed(request)
     llama_library.LOG.clear()
     opened = OpenModel(_read(request, graphics, dry=dry, progress=progress), request, graphics)
     try:

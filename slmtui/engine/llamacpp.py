@@ -11,7 +11,7 @@ from slmtui.core.offload import FIT
 from slmtui.engine import llama_library
 from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import Watched, page_cache_state, read_ahead
-from slmtui.engine.llama_devices import chosen
+from slmtui.engine.llama_devices import placed
 from slmtui.engine.llama_evaluate import Evaluator
 from slmtui.engine.llama_model import LoadCancelledError, OpenModel, dry_run, open_model
 from slmtui.engine.llama_offload import check_video_memory, fewer, fitted, video_memory
@@ -41,7 +41,7 @@ class LlamaCpp(OneModel[Evaluator]):
         """See `backends.Backend.load`; the first `Loading` event carries the dry run."""
         check_request(request)
         started = time.perf_counter()
-        graphics = chosen(request.device)
+        graphics = placed(request)
         room = video_memory(graphics, self._open.memory if self._open else ())
         fitting = bool(graphics) and request.gpu_layers == FIT
         if fitting:

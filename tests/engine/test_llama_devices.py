@@ -8,7 +8,7 @@ import pytest
 
 from slmtui.core.events import FailureKind, Loaded, StopReason
 from slmtui.engine.backends import EngineError
-from slmtui.engine.llama_devices import Device, chosen, device_list, devices
+from slmtui.engine.llama_devices import Device, chosen, device_list, devices, placed
 from slmtui.engine.protocol import Load
 from tests.engine.support import STORY, done, failed, loaded, run, tell, worker
 
@@ -48,6 +48,12 @@ def test_an_unknown_device_is_refused_with_those_there_are(name: str) -> None:
     assert caught.value.kind is FailureKind.BAD_REQUEST
     assert "it can use cpu, CUDA0, CUDA1, MTL0 here" in caught.value.message
     assert "\x1b" not in caught.value.message
+
+
+@pytest.mark.parametrize(("split", "expected"), [("layer", ["CUDA0", "CUDA1"]), ("none", ["CUDA0"])])
+def test_the_first_alone_is_used_where_nothing_is_split(split: str, expected: list[str]) -> None:
+    request = Load(path="m.gguf", device="cuda", split_mode=split)
+    assert [device.name for device in placed(request, MACHINE)] == expected
 
 
 def test_the_list_for_llama_cpp_ends_with_null() -> None:
