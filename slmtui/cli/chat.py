@@ -72,7 +72,8 @@ class _Conversation:
         """Load, ask, print; returns the exit code."""
         sampling = self._sampling()
         models = [self._services.find(spec) for spec in self._options.models]
-        if self._options.n_gpu_layers and not any(each.offloads for each in (await self._services.machine()).engines):
+        wished = self._options.n_gpu_layers and self._options.device is None
+        if wished and not any(each.offloads for each in (await self._services.machine()).engines):
             raise CommandError("no engine can use a GPU here (`slmtui hardware` says why); leave out --n-gpu-layers")
         options = LoadOptions(
             context=self._options.context,

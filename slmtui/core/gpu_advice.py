@@ -6,7 +6,7 @@ import re
 
 from slmtui.core import llama_builds
 from slmtui.core.llama_builds import Target
-from slmtui.core.machine import EngineState, Gpu, Machine
+from slmtui.core.machine import EngineState, Gpu, Machine, imitated
 from slmtui.core.text import counted
 
 _SERVED_BY = {"NVIDIA": ("cuda", "vulkan"), "Apple": ("metal", "mtl"), "AMD": ("rocm", "hip", "vulkan")}
@@ -21,6 +21,13 @@ def gpu_advice(machine: Machine) -> str | None:
     """
     if not machine.engines:
         return None
+    found = _imitation(machine)
+    if found is not None:
+        whose = machine.gpus[0].name if machine.gpus else "the GPU, if there is one"
+        return (
+            f"{found} is the processor in a GPU's place, many times slower than llama.cpp without it, so slmtui leaves"
+            f" it alone. Install the Vulkan driver of {whose}."
+        )
     for gpu in machine.gpus:
         if _has_build(gpu, machine) and not _served(gpu, machine.engines):
             return _idle(gpu, machine)
@@ -87,6 +94,13 @@ def _left_out(machine: Machine) -> str | None:
                 f" {gpu.name} has {gpu.compute_capability}. {llama_builds.cuda_sentence(_target(machine))}"
             )
     return None
+
+
+def _imitation(machine: Machine) -> str | None:
+    """The device that Vulkan offers where it found no GPU; None where an engine has a real one."""
+    if any(engine.graphics for engine in machine.engines):
+        return None
+    return next((device for engine in machine.engines for device in engine.devices if imitated(device)), None)
 
 
 def _target(machine: Machine) -> Target:

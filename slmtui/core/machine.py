@@ -103,9 +103,15 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def offloads(self) -> bool:
         """Whether this build can use another device than the processor here, and did in its trial."""
-        return self.trial != "processor only" and any(
-            not device.lower().startswith(_ON_THE_CPU) for device in self.devices
-        )
+        return bool(self.graphics)
+
+    @property
+    def graphics(self) -> tuple[str, ...]:
+        """Devices beside the processor, those that it imitates left out; none where the trial failed on them."""
+        if self.trial == "processor only":
+            return ()
+        others = [device for device in self.devices if not device.lower().startswith(_ON_THE_CPU)]
+        return tuple(device for device in others if not imitated(device))
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +149,12 @@ _NOISE = re.compile(
     re.IGNORECASE,
 )
 _ON_THE_CPU = ("cpu", "blas", "accelerate")
+_RENDERERS = ("llvmpipe", "lavapipe", "softpipe", "swiftshader", "basic render driver")
+
+
+def imitated(device: str) -> bool:
+    """Whether a device of Vulkan is the processor in a GPU's place, by the names of such renderers."""
+    return any(name in device.lower() for name in _RENDERERS)
 
 
 def short_name(cpu_name: str) -> str:
@@ -192,10 +204,9 @@ def _device_words(machine: Machine) -> str | None:
     if not machine.engines:
         return None
     usable = [engine for engine in machine.engines if engine.version is not None and engine.trial != "unusable"]
-    devices = [device for engine in usable if engine.offloads for device in engine.devices]
     if not usable:
         return "no engine"
-    graphics = list(dict.fromkeys(device for device in devices if not device.lower().startswith(_ON_THE_CPU)))
+    graphics = list(dict.fromkeys(device for engine in usable for device in engine.graphics))
     words = graphics[0] if graphics else "CPU"
     if len(graphics) > 1:
         words += f" +{len(graphics) - 1}"

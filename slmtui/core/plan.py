@@ -216,15 +216,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         yield from dict.fromkeys(shapes)
 
     def setups(self, *, gpu: bool) -> Iterator[Setup]:
-        """All combinations of settings; `gpu` says whether an engine can use one here.
-
-        Raises:
-            PlanError: a GPU is asked for and there is none.
-        """
-        usual = "gpu" if gpu else "cpu"
-        devices = self.devices or (usual,)
-        if not gpu and (set(devices) - {"cpu"} or any(self.gpu_layers or ())):
-            raise PlanError("no engine can use a GPU here (`slmtui hardware` says why); measure on the CPU")
+        """All combinations of settings; `gpu` says where to measure if the grid does not."""
+        devices = self.devices or ("gpu" if gpu else "cpu",)
         setups = (
             Setup(
                 threads=threads,

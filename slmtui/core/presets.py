@@ -10,8 +10,8 @@ from itertools import product
 import msgspec
 
 from slmtui.core.catalog import LocalModel
-from slmtui.core.machine import Machine
-from slmtui.core.plan import Cell, Grid, Plan, Setup, Shape
+from slmtui.core.machine import Machine, imitated
+from slmtui.core.plan import Cell, Grid, Plan, PlanError, Setup, Shape
 
 SWEEP = "sweep"
 REPETITIONS = 5
@@ -81,6 +81,8 @@ def make_plan(
     """
     grid = PRESETS[preset].changed_by(changes).checked()
     gpu = any(engine.offloads for engine in machine.engines)
+    if not gpu:
+        _check_devices(grid, machine)
     identity = secrets.token_hex(4)
     cells: list[Cell] = []
     for model in models:
@@ -119,6 +121,20 @@ def sweep_threads(machine: Machine) -> tuple[int, ...]:
     cores = machine.cpu.usable_cores or machine.cpu.logical_cores or machine.cpu.threads
     powers = [2**power for power in range(cores.bit_length()) if 2**power < cores]
     return tuple(sorted({*powers, cores, machine.cpu.threads}))
+
+
+def _check_devices(grid: Grid, machine: Machine) -> None:
+    """Refuse what needs a GPU where no engine can use one; what the processor imitates may be asked for by name.
+
+    Raises:
+        PlanError: a GPU is asked for.
+    """
+    wanted = set(grid.devices or ()) - {"cpu"}
+    if not wanted and not any(grid.gpu_layers or ()):
+        return
+    named = wanted and "gpu" not in wanted
+    if not named or not any(imitated(device) for engine in machine.engines for device in engine.devices):
+        raise PlanError("no engine can use a GPU here (`slmtui hardware` says why); measure on the CPU")
 
 
 def _sweep(grid: Grid, machine: Machine, trained_context: int, *, gpu: bool) -> Iterator[tuple[Setup, Shape]]:

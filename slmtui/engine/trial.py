@@ -87,7 +87,7 @@ async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[Engin
             f"repacked weights, which is slower. A sound build: {REINSTALL}"
         )
         return msgspec.structs.replace(seen, trial="plain buffers only", advice=advice), usual.crashed
-    processor = await run_trial([*command, str(model), "--processor"], PATIENCE_S) if seen.offloads else plain
+    processor = await run_trial([*command, str(model), "--processor"], PATIENCE_S) if len(seen.devices) > 1 else plain
     if processor.decoded == (1, 8):
         advice = (
             f"llama.cpp fails on {seen.devices[0]} ({usual.error}), so slmtui leaves the GPU alone. Update its driver, "

@@ -193,7 +193,7 @@ def usable_gpus(machine: Machine) -> tuple[Gpu, ...]:
     Apple's is limited by the recommended working set; an NVIDIA driver is asked again.
     """
     engine = _engine(machine)
-    devices = " ".join(engine.devices).upper() if engine else ""
+    devices = " ".join(engine.graphics).upper() if engine else ""
     vendors = {vendor for name, vendor in _VENDORS.items() if name in devices}
     gpus = [gpu for gpu in machine.gpus if gpu.vendor in vendors or "VULKAN" in devices]
     if "NVIDIA" in vendors:

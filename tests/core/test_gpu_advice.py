@@ -35,6 +35,17 @@ def test_no_advice_where_an_engine_has_the_device(device: str) -> None:
     assert gpu_advice(replace(EPYC, gpus=(RTX,), engines=(engine,))) is None
 
 
+def test_a_renderer_on_the_processor_is_left_alone_and_a_driver_advised() -> None:
+    engine = replace(LLAMA, devices=("Vulkan0 llvmpipe (LLVM 15.0.6, 256 bits)", "CPU"))
+    assert (engine.offloads, engine.graphics) == (False, ())
+    said = gpu_advice(replace(EPYC, engines=(engine,))) or ""
+    assert said.startswith("Vulkan0 llvmpipe (LLVM 15.0.6, 256 bits) is the processor in a GPU's place")
+    assert said.endswith("Install the Vulkan driver of the GPU, if there is one.")
+    assert advice(RADEON, engines=(engine,)).endswith("Install the Vulkan driver of AMD Radeon RX 7900.")
+    both = replace(engine, devices=(*engine.devices, "Vulkan1 AMD Radeon"))
+    assert (both.graphics, gpu_advice(replace(EPYC, engines=(both,)))) == (("Vulkan1 AMD Radeon",), None)
+
+
 def test_an_engine_that_is_not_installed_serves_no_gpu() -> None:
     assert gpu_advice(replace(EPYC, gpus=(RTX,), engines=(EngineState(name="llama.cpp", devices=("CUDA0",)),)))
 

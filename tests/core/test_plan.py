@@ -95,6 +95,15 @@ class TestExpansion:
         with pytest.raises(PlanError, match="no engine can use a GPU here"):
             plan(changes=changes)
 
+    def test_a_gpu_that_the_processor_imitates_is_measured_when_it_is_named(self) -> None:
+        engine = EngineState(name="llama.cpp", version="1", devices=("Vulkan0 llvmpipe", "CPU"), trial="sound")
+        machine = msgspec.structs.replace(WITH_GPU, engines=(engine,))
+        assert {cell.setup.device for cell in plan(machine=machine).cells} == {"cpu"}
+        named = plan(changes=Grid(devices=("cpu", "vulkan")), machine=machine)
+        assert [(c.setup.device, c.setup.gpu_layers) for c in named.cells][-1] == ("vulkan", -1)
+        with pytest.raises(PlanError, match="no engine can use a GPU here"):
+            plan(changes=Grid(devices=("gpu",)), machine=machine)
+
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
