@@ -2,6 +2,7 @@
 # and need only Python >= 3.11, a C++ compiler and make; uv is used when it is there.
 
 VENV := .venv
+VULKAN := .vulkan
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -20,7 +21,7 @@ CREATE := $(PYTHON) -m venv $(VENV)
 INSTALL := $(BUILD_ENV) $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 endif
 
-.PHONY: run test check lint types contracts pytest bench screenshots format clean
+.PHONY: run test check lint types contracts pytest bench vulkan screenshots format clean
 
 run: $(VENV)/installed
 	@$(BIN)/slmtui
@@ -38,6 +39,10 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/parity.py
 
+# The GPU tests where there is no GPU: Mesa's Vulkan on the processor serves as two. See CONTRIBUTING.md.
+vulkan: $(VULKAN)/installed
+	GGML_VK_VISIBLE_DEVICES=0,0 $(VULKAN)/bin/python -m pytest -m gpu -n 0 tests/gpu
+
 screenshots: $(VENV)/installed-dev
 	$(BIN)/python tools/screenshots.py docs
 
@@ -46,7 +51,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(VULKAN) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "slmtui needs Python 3.11 or newer, and found none. Install it, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
@@ -62,3 +67,9 @@ $(VENV)/installed-dev: pyproject.toml slmtui/engine/steps.c | $(BIN)/python
 	$(INSTALL) --editable '.[dev]'
 	$(INSTALL) --editable '.[mlx]' || echo "MLX cannot be had on this system, so its tests are skipped."
 	@touch $@ $(VENV)/installed
+
+$(VULKAN)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VULKAN)
+	$(BUILD_ENV) CMAKE_ARGS=-DGGML_VULKAN=on $(VULKAN)/bin/python -m pip install --disable-pip-version-check --progress-bar off \
+		--no-binary llama-cpp-python --no-cache-dir --editable '.[dev]'
+	@touch $@

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,15 +22,17 @@ from pathlib import Path
 import msgspec
 from engine_checks import CHECKS, Place
 
-from slmtui.core.machine import Machine, short_name
+from slmtui.core.machine import Machine, imitated, short_name
 from slmtui.lab.surroundings import Surroundings
 from slmtui.sources.resources import pocket_folder
 
 TO_MLX = Path(__file__).parent / "pocket" / "to_mlx.py"
 BEGIN, END = "<!-- table -->\n", "<!-- /table -->"
 NOT_RUN = {
-    ("llama.cpp", "gpu"): "not run yet: needs a GPU; what its own tests showed stands in [cuda.md](cuda.md)",
-    ("MLX", "gpu"): "not run yet: needs Apple silicon with macOS 14 or newer",
+    ("llama.cpp", "cuda"): "not run yet: needs an NVIDIA GPU; what was run on one stands in [cuda.md](cuda.md)",
+    ("llama.cpp", "metal"): "not run yet: needs Apple silicon",
+    ("llama.cpp", "vulkan"): "not run yet: needs a build with Vulkan",
+    ("MLX", "metal"): "not run yet: needs Apple silicon with macOS 14 or newer",
 }
 
 
@@ -56,10 +59,23 @@ def forms(folder: Path) -> dict[str, Place]:
     return found
 
 
-def devices(machine: Machine, engine: str) -> list[str]:
-    """Devices to run an engine on here."""
+def devices(machine: Machine, engine: str) -> dict[str, str]:
+    """Devices to run an engine on here, as a request names them, each with its own name: a GPU by its backend.
+
+    Where Vulkan has no GPU, the processor in its place is good enough to see that everything works.
+    """
     state = next((one for one in machine.engines if one.name == engine and one.version is not None), None)
-    return [] if state is None else ["cpu", "gpu"] if state.offloads else ["cpu"]
+    if state is None:
+        return {}
+    processor = machine.apple_chip or short_name(machine.cpu.name or "unknown")
+    others = state.graphics or [name for name in state.devices if imitated(name)]
+    return {"cpu": processor, **{backend(name): name for name in reversed(others)}}
+
+
+def backend(name: str) -> str:
+    """What serves a device: "cuda" for "CUDA0 NVIDIA L4"."""
+    word = re.sub(r"\d+$", "", name.split(maxsplit=1)[0].lower())
+    return {"mtl": "metal"}.get(word, word)
 
 
 async def rows(machine: Machine, only: Sequence[str], notes: list[str]) -> dict[tuple[str, str], str]:
@@ -68,11 +84,11 @@ async def rows(machine: Machine, only: Sequence[str], notes: list[str]) -> dict[
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for engine, place in forms(folder).items():
-            for device in devices(machine, engine):
+            for device, name in devices(machine, engine).items():
                 if not only or f"{engine} {device}" in only:
                     here = msgspec.structs.replace(place, device=device)
                     cells = [await cell(here, check, folder, notes) for check in CHECKS]
-                    found[engine, device] = row(engine, device, [*cells, ran_on(machine, engine, device)])
+                    found[engine, device] = row(engine, device, [*cells, ran_on(machine, engine, name)])
     return found
 
 
@@ -90,11 +106,9 @@ async def cell(place: Place, check: Callable[[Place, Path], Awaitable[str]], fol
 
 
 def ran_on(machine: Machine, engine: str, device: str) -> str:
-    """Machine, version and day."""
+    """Device, version and day."""
     state = next(one for one in machine.engines if one.name == engine)
-    name = machine.apple_chip or (short_name(machine.cpu.name) if machine.cpu.name else "unknown")
-    where = name if device == "cpu" else state.devices[0]
-    return f"{where}, {state.version}, {datetime.now(UTC):%Y-%m-%d}"
+    return f"{device}, {state.version}, {datetime.now(UTC):%Y-%m-%d}"
 
 
 def row(engine: str, device: str, cells: Sequence[str]) -> str:

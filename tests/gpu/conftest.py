@@ -17,18 +17,40 @@ from tests.gpu.support import HOG, Graphics, Hog
 _ASK = """
 import json
 from slmtui.engine.llama_devices import devices
-print(json.dumps([[each.name, each.description, each.pci] for each in devices() if each.name.startswith("CUDA")]))
+print(json.dumps([[each.name, each.description, each.pci] for each in devices() if each.kind == "GPU"]))
 """
 
 
 @pytest.fixture(scope="session")
-def graphics() -> Graphics:
-    """The first GPU that the installed llama.cpp uses by CUDA; a child is asked, which gives its video memory back."""
+def all_graphics() -> list[Graphics]:
+    """The GPUs that the installed llama.cpp uses; a child is asked, which gives its video memory back."""
     asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, timeout=60)
-    found = json.loads(asked.stdout.splitlines()[-1]) if asked.returncode == 0 else []
-    if not found:
+    return [Graphics(*each) for each in json.loads(asked.stdout.splitlines()[-1])] if asked.returncode == 0 else []
+
+
+@pytest.fixture(scope="session")
+def graphics(all_graphics: list[Graphics]) -> Graphics:
+    """The first GPU, by CUDA if there is one."""
+    if not all_graphics:
+        pytest.skip("the installed llama.cpp can use no GPU here")
+    return min(all_graphics, key=lambda each: not each.cuda)
+
+
+@pytest.fixture(scope="session")
+def nvidia(graphics: Graphics) -> Graphics:
+    """A GPU of which NVIDIA's driver tells."""
+    if not graphics.cuda:
         pytest.skip("the installed llama.cpp can use no NVIDIA GPU here")
-    return Graphics(*found[0])
+    return graphics
+
+
+@pytest.fixture(scope="session")
+def pair(all_graphics: list[Graphics], graphics: Graphics) -> tuple[Graphics, Graphics]:
+    """Two GPUs that one backend serves."""
+    alike = [each for each in all_graphics if each.backend == graphics.backend]
+    if len(alike) < 2:
+        pytest.skip("the installed llama.cpp can use one GPU alone here")
+    return alike[0], alike[1]
 
 
 @pytest.fixture

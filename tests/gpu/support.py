@@ -42,6 +42,16 @@ class Graphics(NamedTuple):
     description: str
     pci: str | None
 
+    @property
+    def backend(self) -> str:
+        """ "CUDA", "MTL", "Vulkan"."""
+        return self.name.rstrip("0123456789")
+
+    @property
+    def cuda(self) -> bool:
+        """Whether it is an NVIDIA GPU by CUDA."""
+        return self.backend == "CUDA"
+
     def bytes_of(self, parts: tuple[MemoryPart, ...]) -> int:
         """What lies on it."""
         return by_device(parts).get(self.name, 0)
