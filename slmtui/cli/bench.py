@@ -113,6 +113,8 @@ async def _run(services: Services, plan: Plan, said: set[tuple[str, str]]) -> bo
                     pass
                 case speed.Noticed(words=words):
                     say(words)
+                case speed.Hashing():
+                    progress(event.words)
                 case speed.CeilingWanted():
                     progress(MEASURING_CEILING)
                 case speed.CellFailed(cell=cell, failure=failure):

@@ -89,6 +89,8 @@ async def _run(services: Services, plan: ProbePlan) -> bool:
                     if (cell.model.name, failure.message) not in said:
                         say(f"slmtui: {cell.model.name} · {cell.label}: {failure.message}")
                     said.add((cell.model.name, failure.message))
+                case probes.Hashing():
+                    progress(event.words)
                 case probes.ModelLoading() | probes.CellAsking():
                     progress(step_words(event, left_s))
                 case _:

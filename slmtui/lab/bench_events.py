@@ -9,12 +9,25 @@ from slmtui.core.events import AnyEvent, Failed
 from slmtui.core.measurement import Measurement
 from slmtui.core.plan import Cell
 from slmtui.core.results import CellResult
+from slmtui.core.text import one_line, share
 
 
 class Noticed(msgspec.Struct, frozen=True):
     """Something to know about the figures to come, in a sentence; only at the beginning."""
 
     words: str
+
+
+class Hashing(msgspec.Struct, frozen=True):
+    """A model's file is read for its hash before the first run, because it is not known; told where that takes time."""
+
+    model: LocalModel
+    fraction: float
+
+    @property
+    def words(self) -> str:
+        """How far it is: `Pocket 5M Q8_0: hashing 62 %`."""
+        return f"{one_line(self.model.name)}: hashing {share(self.fraction)}"
 
 
 class CeilingWanted(msgspec.Struct, frozen=True):
@@ -97,6 +110,7 @@ class PlanEnded(msgspec.Struct, frozen=True):
 
 BenchEvent = (
     Noticed
+    | Hashing
     | CeilingWanted
     | CellLoading
     | CellRunning

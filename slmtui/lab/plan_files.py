@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from slmtui import __version__
 from slmtui.core.catalog import LocalModel
 from slmtui.core.plan import Cell, Plan, PlanError
 from slmtui.core.probe import ProbeCell, ProbePlan
+from slmtui.lab.bench_events import Hashing
+from slmtui.lab.control import Control
 from slmtui.lab.services import Services
 from slmtui.sources.store import StoreError
 from slmtui.sources.store_held import HeldPlans, Stored
+
+_TELL_EVERY_S = 0.2
 
 
 class Held(Protocol):
@@ -91,6 +95,21 @@ async def check_files(services: Services, models: Iterable[LocalModel], known: M
                 f"the plan cannot go on: the file of {model.name} is not the one that was measured ({model.path}, "
                 "its SHA-256 differs); put that one back, or begin anew"
             )
+
+
+async def hashing(services: Services, models: Iterable[LocalModel], control: Control) -> AsyncGenerator[Hashing]:
+    """Find out the hashes of model files that are not known yet, and tell how far that is where it takes time.
+
+    It ends early when somebody asks to stop.
+    """
+    for model in models:
+        read: list[int] = []
+        task = asyncio.ensure_future(services.sha256(model.path, read.append))
+        try:
+            while not control.stopped and not (await asyncio.wait({task}, timeout=_TELL_EVERY_S))[0]:
+                yield Hashing(model, min(1.0, sum(read) / max(1, model.size_bytes)))
+        finally:
+            task.cancel()
 
 
 async def hashes(services: Services, models: Iterable[LocalModel]) -> dict[str, str]:

@@ -16,8 +16,9 @@ from slmtui.core.catalog import LocalModel
 from slmtui.core.probe import KeptProbe, ProbeBatch, ProbePlan
 from slmtui.core.probe_presets import ProbeGrid
 from slmtui.core.probe_results import Level, cell_scores, gains_between, gains_from_shots, levels
-from slmtui.lab.bench_events import Noticed, Released, TimeLeft
+from slmtui.lab.bench_events import Hashing, Noticed, Released, TimeLeft
 from slmtui.lab.control import Control, told_by
+from slmtui.lab.plan_files import hashing
 from slmtui.lab.probe_events import CellAnswered, CellAsking, CellGivenUp, ModelLoading, ProbeEnded, ProbeEvent
 from slmtui.lab.probe_outlook import ModelOutlook, ProbeOutlook, notices, outlook, pace_for
 from slmtui.lab.probe_plans import batches, extend, forget, hold, kept, let_go, read_tasks
@@ -29,6 +30,7 @@ __all__ = [
     "CellAsking",
     "CellGivenUp",
     "Control",
+    "Hashing",
     "KeptProbe",
     "Level",
     "ModelLoading",
@@ -86,6 +88,12 @@ async def run(services: Services, plan: ProbePlan, control: Control | None = Non
     events: asyncio.Queue[ProbeEvent | None] = asyncio.Queue()
     services.benchmarks += 1
     try:
+        async with aclosing(hashing(services, plan.models, control)) as told:
+            async for hashed in told:
+                yield hashed
+        if control.stopped:
+            yield ProbeEnded(levels(cell_scores(await batches(services, plan.id))), stopped=True)
+            return
         held = await hold(services, plan)
         try:
             asking = ProbeRun(services, held, control, await pace_for(services, held.plan), events.put_nowait)

@@ -8,7 +8,7 @@ from slmtui.core.catalog import LocalModel
 from slmtui.core.events import Failed
 from slmtui.core.probe import ProbeBatch, ProbeCell
 from slmtui.core.probe_results import Level
-from slmtui.lab.bench_events import Noticed, Released, TimeLeft
+from slmtui.lab.bench_events import Hashing, Noticed, Released, TimeLeft
 
 
 class ModelLoading(msgspec.Struct, frozen=True):
@@ -54,4 +54,6 @@ class ProbeEnded(msgspec.Struct, frozen=True):
     stopped: bool
 
 
-ProbeEvent = Noticed | ModelLoading | CellAsking | CellAnswered | CellGivenUp | Released | TimeLeft | ProbeEnded
+ProbeEvent = (
+    Noticed | Hashing | ModelLoading | CellAsking | CellAnswered | CellGivenUp | Released | TimeLeft | ProbeEnded
+)

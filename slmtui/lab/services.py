@@ -296,10 +296,13 @@ class Services:
                 self.session = await asyncio.to_thread(self.store.start_session, environment)
             return self.session
 
-    async def sha256(self, path: Path) -> str | None:
-        """Hash of a model file, None when it cannot be read; a file that did not change is read once."""
+    async def sha256(self, path: Path, told: hashes.Told | None = None) -> str | None:
+        """Hash of a model file, None when it cannot be read; a file that did not change is read once.
+
+        `told` hears of each piece that is read, in the thread that reads it.
+        """
         try:
-            return await aside(partial(hashes.model_sha256, path, self.paths.hashes))
+            return await aside(partial(hashes.model_sha256, path, self.paths.hashes, told))
         except OSError:
             return None
 

@@ -21,6 +21,7 @@ from slmtui.lab.bench_events import (
     CellRunning,
     CellSkipped,
     Cooling,
+    Hashing,
     Noticed,
     PlanEnded,
     Released,
@@ -30,6 +31,7 @@ from slmtui.lab.bench_outlook import NoRoom, Outlook, outlook, pace_for
 from slmtui.lab.bench_plans import forget, hold, let_go, measured, unfinished
 from slmtui.lab.bench_run import BenchRun
 from slmtui.lab.control import Control, told_by
+from slmtui.lab.plan_files import hashing
 from slmtui.lab.services import Services
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "Control",
     "Cooling",
     "Grid",
+    "Hashing",
     "NoRoom",
     "Noticed",
     "Outlook",
@@ -96,6 +99,12 @@ async def run(services: Services, plan: Plan, control: Control | None = None) ->
     events: asyncio.Queue[BenchEvent | None] = asyncio.Queue()
     services.benchmarks += 1
     try:
+        async with aclosing(hashing(services, plan.models, control)) as told:
+            async for hashed in told:
+                yield hashed
+        if control.stopped:
+            yield PlanEnded(cell_results(await measured(services, plan.id)), stopped=True)
+            return
         held = await hold(services, plan)
         try:
             pace = await pace_for(services, plan, held.measured)

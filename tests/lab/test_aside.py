@@ -19,7 +19,7 @@ async def test_the_answer_or_the_error_comes() -> None:
 def test_nobody_waits_for_a_hash_that_is_wanted_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, go_on = threading.Event(), threading.Event()
 
-    def digest(_: Path) -> str:
+    def digest(*_: object) -> str:
         reading.set()
         go_on.wait()
         return ""

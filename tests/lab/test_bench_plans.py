@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from slmtui.core.plan import Plan, PlanError, Shape
 from slmtui.lab import ceiling, plan_files, speed
 from slmtui.lab.services import Services
-from slmtui.lab.speed import BenchEvent, CellMeasured, CellRunning, Control, Noticed, PlanEnded
+from slmtui.lab.speed import BenchEvent, CellMeasured, CellRunning, Control, Hashing, Noticed, PlanEnded
 from slmtui.sources.owners import Owner
 from tests.engine.support import F16, STORY
 from tests.lab.benches import end, events_of, of, order, plan
@@ -153,6 +154,38 @@ async def test_what_the_end_of_the_program_broke_off_is_not_a_failed_cell(home: 
         stored = again.store.plans
         with stored._file.reading() as connection:
             assert connection.execute("SELECT * FROM plan_cell").fetchall() == []
+
+
+async def test_how_far_an_unknown_file_is_hashed_is_told_first(
+    home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_files, "_TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("slmtui.sources.hashes._READ_BYTES", 4096)
+    async with services(home) as opened:
+        events = await events_of(opened, plan(copy, shapes=[TINY], repetitions=1))
+        told = of(events, Hashing)
+        assert told and told == events[: len(told)]
+        shares = [event.fraction for event in told]
+        assert shares == sorted(shares) and 0.0 <= shares[0] <= shares[-1] <= 1.0
+        assert msgspec.structs.replace(told[0], fraction=0.62).words == "story: hashing 62 %"
+        monkeypatch.setattr(plan_files, "_TELL_EVERY_S", 60.0)
+        assert not of(await events_of(opened, plan(copy, shapes=[TINY], repetitions=1)), Hashing), "it is known now"
+
+
+async def test_a_stop_does_not_wait_for_a_hash(home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, go_on, control = threading.Event(), threading.Event(), Control()
+
+    def never(path: Path, told: object) -> str:
+        reading.set()
+        go_on.wait()
+        return ""
+
+    monkeypatch.setattr("slmtui.sources.hashes._digest", never)
+    async with services(home) as opened:
+        events = await events_of(opened, plan(copy, shapes=[TINY]), control, lambda _: control.stop())
+        assert (reading.is_set(), end(events).stopped, end(events).results) == (True, True, ())
+        assert await speed.unfinished(opened) == ()
+        go_on.set()
 
 
 async def test_a_file_that_is_gone(home: Path, copy: Path) -> None:

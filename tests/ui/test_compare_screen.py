@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -101,6 +102,24 @@ async def test_while_the_machine_is_measured_first_it_says_so(monkeypatch: pytes
         await until(found.pilot, lambda: "repetitions" in str(progress.render()))
         await found.pilot.press("escape")
         await found.ended()
+
+
+async def test_while_a_file_is_hashed_it_says_so_and_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+
+    def slow(*_: object) -> str:
+        gate.wait()
+        return ""
+
+    monkeypatch.setattr("slmtui.sources.hashes._digest", slow)
+    async with bench(TWO[0], size=(80, 24)) as found:
+        await found.pilot.press("r")
+        progress = found.screen.query_one(PlanProgress)
+        await until(found.pilot, lambda: "Pocket 5M Q8_0: hashing 0 %" in str(progress.render()))
+        assert progress.display
+        await found.pilot.press("escape")
+        await found.ended()
+    gate.set()
 
 
 async def test_figures_are_those_of_the_stored_repetitions() -> None:

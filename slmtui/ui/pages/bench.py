@@ -65,6 +65,8 @@ class Bench:
         self.stopping = False
         self.weighing = False
         """Whether the machine's ceiling is being measured, which comes before the first run."""
+        self.hashing = ""
+        """Which model's file is read for its hash, in words; that comes before everything else."""
         self.left_s: float | None = None
         self.pause_s: float | None = None
         """Seconds of the running cool-down that are left."""
@@ -148,6 +150,7 @@ class Bench:
     def take(self, event: speed.BenchEvent) -> None:
         """Learn from what the plan reports."""
         self.weighing = isinstance(event, speed.CeilingWanted)
+        self.hashing = event.words if isinstance(event, speed.Hashing) else ""
         match event:
             case speed.Noticed(words=words):
                 self.notices.append(words)
@@ -186,6 +189,7 @@ class Bench:
     def ended(self) -> None:
         """Nothing runs any more."""
         self.running = self.stopping = self.weighing = False
+        self.hashing = ""
         self.left_s = self.pause_s = None
         self._rest("stopped")
 
@@ -285,6 +289,8 @@ def progress_words(bench: Bench) -> tuple[str, ...]:
     """How far the plan is, the fullest account first."""
     if bench.stopping:
         return ("stopping …",)
+    if bench.hashing:
+        return (bench.hashing, "hashing …")
     if bench.weighing:
         return WEIGHING
     counted = f"{bench.done} of {bench.total} repetitions"

@@ -60,7 +60,7 @@ class Probing:
         self.stopping = False
         self.left_s: float | None = None
         self.loading = ""
-        """The model that is being loaded, in words."""
+        """The model that is being read or loaded, in words."""
         self.notices: list[str] = []
         self.released: list[probe.Released] = []
         self.states: dict[str, CellState] = {}
@@ -86,6 +86,8 @@ class Probing:
         match event:
             case probe.Noticed(words=words):
                 self.notices.append(words)
+            case probe.Hashing():
+                self.loading = event.words
             case probe.ModelLoading(model=model, fraction=fraction):
                 self.loading = f"loading {one_line(model.name)} {share(fraction)}"
             case probe.CellAsking(cell=cell, done=done):

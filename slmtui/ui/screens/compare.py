@@ -164,7 +164,7 @@ class CompareScreen(ComparePagedScreen):
         match message.event:
             case speed.Noticed() | speed.Released():
                 self.pages.say(self.bench.notes)
-            case speed.CellProgress() | speed.TimeLeft() | speed.Cooling():
+            case speed.CellProgress() | speed.TimeLeft() | speed.Cooling() | speed.Hashing():
                 pass
             case _:
                 self.old = True
