@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from slmtui import __version__
@@ -104,12 +105,19 @@ async def hashing(services: Services, models: Iterable[LocalModel], control: Con
     """
     for model in models:
         read: list[int] = []
-        task = asyncio.ensure_future(services.sha256(model.path, read.append))
+        task = asyncio.ensure_future(services.sha256(model.path, partial(_note, control, read)))
         try:
             while not control.stopped and not (await asyncio.wait({task}, timeout=_TELL_EVERY_S))[0]:
                 yield Hashing(model, min(1.0, sum(read) / max(1, model.size_bytes)))
         finally:
             task.cancel()
+
+
+def _note(control: Control, read: list[int], count: int) -> None:
+    """Note how much more was read of a file; once somebody asked to stop, the rest of it is not read."""
+    if control.stopped:
+        raise InterruptedError
+    read.append(count)
 
 
 async def hashes(services: Services, models: Iterable[LocalModel]) -> dict[str, str]:

@@ -12,7 +12,7 @@ _OF_A_MODEL = (".json", ".jinja", ".safetensors")
 """Endings of the files of an MLX folder that say what the model does."""
 _READ_BYTES = 1 << 20
 Told = Callable[[int], object]
-"""Hears of so many bytes more that were read."""
+"""Hears of so many bytes more that were read; an `OSError` that it raises ends the reading."""
 
 
 def file_sha256(path: Path, cache: Path, told: Told | None = None) -> str:

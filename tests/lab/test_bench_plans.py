@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from slmtui.core.plan import Plan, PlanError, Shape
 from slmtui.lab import ceiling, plan_files, speed
 from slmtui.lab.services import Services
 from slmtui.lab.speed import BenchEvent, CellMeasured, CellRunning, Control, Hashing, Noticed, PlanEnded
+from slmtui.sources import hashes
 from slmtui.sources.owners import Owner
 from tests.engine.support import F16, STORY
 from tests.lab.benches import end, events_of, of, order, plan
@@ -172,20 +174,29 @@ async def test_how_far_an_unknown_file_is_hashed_is_told_first(
         assert not of(await events_of(opened, plan(copy, shapes=[TINY], repetitions=1)), Hashing), "it is known now"
 
 
-async def test_a_stop_does_not_wait_for_a_hash(home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reading, go_on, control = threading.Event(), threading.Event(), Control()
+async def test_a_stop_ends_the_hashing_too(home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, control, digest = threading.Event(), Control(), hashes._digest
+    ended: list[BaseException | None] = []
 
-    def never(path: Path, told: object) -> str:
-        reading.set()
+    def slow(path: Path, told: hashes.Told | None) -> str:
         go_on.wait()
-        return ""
+        try:
+            found = digest(path, told)
+        except OSError as error:
+            ended.append(error)
+            raise
+        ended.append(None)
+        return found
 
-    monkeypatch.setattr("slmtui.sources.hashes._digest", never)
+    monkeypatch.setattr(hashes, "_digest", slow)
     async with services(home) as opened:
         events = await events_of(opened, plan(copy, shapes=[TINY]), control, lambda _: control.stop())
-        assert (reading.is_set(), end(events).stopped, end(events).results) == (True, True, ())
+        assert (end(events).stopped, end(events).results) == (True, ())
         assert await speed.unfinished(opened) == ()
         go_on.set()
+        while not ended:  # noqa: ASYNC110 - another thread's
+            await asyncio.sleep(0.01)
+        assert isinstance(ended[0], InterruptedError), "the rest of the file is not read"
 
 
 async def test_a_file_that_is_gone(home: Path, copy: Path) -> None:
