@@ -84,6 +84,7 @@ def make_plan(
     """
     grid = PRESETS[preset].changed_by(changes).checked()
     _check_names(tasks)
+    _check_exact(models, exact=bool(grid.exact))
     return ProbePlan(
         id=secrets.token_hex(4),
         preset=preset,
@@ -116,6 +117,7 @@ def extended(
     every_model = {model.id: model for model in (*plan.models, *models)}.values()
     every_task = {task.id: task for task in (*tasks, *plan.tasks)}.values()
     _check_names([*plan.tasks, *tasks])
+    _check_exact(list(every_model), exact=plan.exact)
     grid = ProbeGrid(
         shots=(*{cell.shots for cell in plan.cells}, *(changes.shots or ())),
         seeds=max(changes.seeds or 1, *(cell.seed for cell in plan.cells)),
@@ -181,6 +183,15 @@ def _check_shots(task: PlannedTask, shots: int) -> None:
         raise PlanError(
             f"{task.id} has {counted(task.items, 'item')}, so a question can have {task.items - 1} examples at most, "
             f"not {shots}; ask for fewer shots, or add items"
+        )
+
+
+def _check_exact(models: Sequence[LocalModel], *, exact: bool) -> None:
+    other = next((model for model in models if model.format != "GGUF"), None) if exact else None
+    if other is not None:
+        raise PlanError(
+            f"{one_line(other.name)} cannot be asked with exact: MLX's cache holds the model's own numbers, not 32-bit "
+            "ones; leave exact out, or ask GGUF models alone"
         )
 
 

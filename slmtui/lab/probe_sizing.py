@@ -16,15 +16,16 @@ from slmtui.lab.services import Services
 
 SEQUENCES = 64
 """Branches at the same time: 63 questions whose options are single tokens, 15 of four longer options."""
-PLAIN = LoadOptions(sequences=SEQUENCES, flash_attention="off")
-"""How models are loaded for probes; flash attention rounds more than the attention without it."""
+PLAIN = LoadOptions(sequences=SEQUENCES)
+"""What loading for probes has in common."""
 
 
 class Sizes:
     """Tokens of everything that one model is asked."""
 
-    def __init__(self, inspected: Inspected, tasks: Mapping[str, TaskSizes]) -> None:
+    def __init__(self, model: LocalModel, inspected: Inspected, tasks: Mapping[str, TaskSizes]) -> None:
         self.inspected = inspected
+        self._model = model
         self._tasks = tasks
 
     def work(self, cell: ProbeCell, questions: Sequence[int]) -> Work:
@@ -42,15 +43,17 @@ class Sizes:
         longest = [self._tasks[cell.task].longest(cell) for cell in cells]
         if trained:  # what is longer is refused anyway
             longest = [(min(shown, trained), min(own, trained)) for shown, own in longest]
-        return plain(plan, context_for(longest, PLAIN.micro_batch))
+        return plain(plan, self._model, context_for(longest, PLAIN.micro_batch))
 
 
-def plain(plan: ProbePlan, context: int) -> LoadOptions:
+def plain(plan: ProbePlan, model: LocalModel, context: int) -> LoadOptions:
     """How to load a model of the plan with so many tokens of context."""
+    options = msgspec.structs.replace(PLAIN, context=context, threads=plan.threads, device=plan.device)
+    if model.format == "MLX":  # it has one kind of attention, and the cache has the model's own numbers
+        return options
     cache = "f32" if plan.exact else "f16"
-    return msgspec.structs.replace(
-        PLAIN, context=context, threads=plan.threads, device=plan.device, type_k=cache, type_v=cache
-    )
+    # Flash attention rounds more than the attention without it.
+    return msgspec.structs.replace(options, flash_attention="off", type_k=cache, type_v=cache)
 
 
 async def sizes(services: Services, plan: ProbePlan, model: LocalModel, tasks: Mapping[str, Task]) -> Sizes | Failed:
@@ -60,4 +63,4 @@ async def sizes(services: Services, plan: ProbePlan, model: LocalModel, tasks: M
     if isinstance(told, Failed):
         return told
     counts = dict(zip(texts, told.tokens, strict=True))
-    return Sizes(told, {name: TaskSizes(task, counts, plan.style) for name, task in tasks.items()})
+    return Sizes(model, told, {name: TaskSizes(task, counts, plan.style) for name, task in tasks.items()})

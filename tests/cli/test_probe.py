@@ -20,6 +20,7 @@ from slmtui.core.probe import LABELS, SCORERS, STYLES
 from slmtui.core.probe_presets import PRESETS
 from slmtui.core.probe_rows import COLUMNS
 from tests.cli.program import STORY, processes_of, run, start, wait_for
+from tests.mlx_models import SOURCE, Forms, needs_mlx
 
 FAST = ("-t", "1", "--shots", "0,2", "--seeds", "1", "-n", "6")
 
@@ -151,6 +152,20 @@ def test_a_model_that_cannot_be_opened_is_said_once_and_without_asking(mood: Pat
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("is not a GGUF file") == 1
     assert json.loads(run("sessions", "--json").stdout) == []
+
+
+@needs_mlx
+def test_both_forms_of_a_model_are_asked(mlx_forms: Forms) -> None:
+    asked = ("probe", SOURCE, mlx_forms("fp32"), "--task", "pocket-judgements", *FAST)
+    done = run(*asked, "--json")
+    assert done.returncode == 0, done.stderr
+    levels = json.loads(done.stdout)["levels"]
+    assert [level["shots"] for level in levels] == [0, 2, 0, 2]
+    right = [level["accuracy"]["value"] for level in levels]
+    assert right[:2] == right[2:]
+    refused = run(*asked, "--exact")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "cannot be asked with exact: MLX's cache" in refused.stderr
 
 
 def test_a_line_that_is_wrong_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from slmtui.core import probe_draw
@@ -83,6 +84,16 @@ def test_controls_that_need_labels_leave_other_tasks_out() -> None:
 def test_what_cannot_be_asked(grid: ProbeGrid, words: str) -> None:
     with pytest.raises(PlanError, match=words):
         make_plan("quick", MODELS, TASKS[1:], grid)
+
+
+def test_a_model_in_mlx_s_format_has_no_exact_cache() -> None:
+    folder = msgspec.structs.replace(model("folder"), format="MLX")
+    with pytest.raises(PlanError, match="Folder cannot be asked with exact: MLX's cache"):
+        make_plan("quick", [*MODELS, folder], TASKS, ProbeGrid(exact=True))
+    exact = make_plan("quick", MODELS, TASKS, ProbeGrid(exact=True))
+    with pytest.raises(PlanError, match="Folder cannot be asked with exact"):
+        extended(exact, [folder], [])
+    assert folder in extended(make_plan("quick", MODELS, TASKS), [folder], []).models
 
 
 def test_nothing_to_ask() -> None:

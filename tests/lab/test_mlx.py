@@ -16,9 +16,10 @@ import pytest_asyncio
 from slmtui.core.catalog import ModelCard, Variant, preferring
 from slmtui.core.events import AnyEvent, Failed, FailureKind, Inspected
 from slmtui.core.machine import EngineState, Machine
+from slmtui.core.probe_presets import ProbeGrid
 from slmtui.core.rows import row
 from slmtui.core.sampling import Sampling
-from slmtui.lab import loading, shelf, surroundings
+from slmtui.lab import loading, probe, shelf, surroundings
 from slmtui.lab.loading import LoadOptions, load_request
 from slmtui.lab.services import Services
 from slmtui.lab.talk import ask_all
@@ -236,3 +237,26 @@ async def test_a_folder_is_looked_at_again_when_a_file_in_it_has_changed(
     assert isinstance(second, Failed)
     assert second.kind is FailureKind.BAD_FILE
     assert not of([second], Inspected)
+
+
+@needs_mlx
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_probe_asks_both_engines_and_they_say_alike(shared: Services, mlx_forms: Forms) -> None:
+    grid = ProbeGrid(shots=(0, 2), seeds=1, questions=6, threads=1)
+    models = [model(F16), model(mlx_forms("fp32"))]
+    plan = await probe.make_plan("quick", models, ["pocket-judgements", "pocket-first-word"], grid)
+    seen = await probe.outlook(shared, plan)
+    assert [each.failure for each in seen.models] == [None, None]
+    async with aclosing(probe.run(shared, plan)) as stream:
+        events = [event async for event in stream]
+    assert not [event for event in events if isinstance(event, probe.CellGivenUp)]
+    asked = [event.batch for event in events if isinstance(event, probe.CellAnswered)]
+    theirs, ours = ([batch for batch in asked if batch.measurement.model == one.id] for one in models)
+    assert len(theirs) == len(ours) == 4
+    for one, other in zip(theirs, ours, strict=True):
+        assert [answer.question for answer in one.answers] == [answer.question for answer in other.answers]
+        assert [answer.answer for answer in one.answers] == [answer.answer for answer in other.answers]
+        first, second = (
+            [score.logprob for answer in batch.answers for score in answer.scores] for batch in (one, other)
+        )
+        assert first == pytest.approx(second, abs=0.02)
