@@ -192,7 +192,7 @@ class Hub:
         Raises:
             httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled: there is no answer.
             HubError: the certificates to trust can't be read.
-            msgspec.DecodeError: it is not the answer of a hub.
+            msgspec.DecodeError, RecursionError: it is not the answer of a hub.
         """
         import httpx2
         from huggingface_hub import get_session, hf_raise_for_status
@@ -234,7 +234,7 @@ class Hub:
             except ImportError as error:
                 words = "the proxy of the environment is a SOCKS proxy; name an http:// proxy"
                 raise HubError("unreachable", words) from error
-            except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
+            except (msgspec.DecodeError, RecursionError, ValueError, KeyError, TypeError) as error:
                 raise HubError(
                     "server", f"{self.endpoint} does not answer as a hub does; check HF_ENDPOINT and the proxy"
                 ) from error

@@ -14,6 +14,7 @@ from slmtui.core.text import one_line
 from slmtui.sources.gguf import GgufError, read_header
 from slmtui.sources.library_hub import mlx_label
 from slmtui.sources.remembered import Remembered
+from slmtui.sources.textfile import TextFileError, read_json
 
 _CONFIG_LIMIT_BYTES = 4 << 20
 
@@ -41,7 +42,7 @@ def model_facts(model: LocalModel, cache: Path) -> ModelFacts | None:
         if model.format == "MLX":
             return _mlx_facts(model.path)
         return Remembered(cache, ModelFacts).of(model.path, lambda path: gguf_facts(read_header(path)))
-    except (OSError, GgufError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, GgufError, TextFileError):
         return None
 
 
@@ -73,8 +74,7 @@ def gguf_facts(header: GgufHeader) -> ModelFacts:
 
 
 def _mlx_facts(folder: Path) -> ModelFacts:
-    with (folder / "config.json").open("rb") as file:
-        config = msgspec.json.decode(file.read(_CONFIG_LIMIT_BYTES), type=_Config)
+    config = read_json(folder / "config.json", _Config, _CONFIG_LIMIT_BYTES)
     shape = config.text_config or config
     return ModelFacts(
         architecture=one_line(shape.model_type or config.model_type or "") or None,

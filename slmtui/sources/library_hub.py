@@ -13,10 +13,12 @@ from slmtui.core.catalog import Format, LocalModel, ModelCard, Variant
 from slmtui.core.hub_files import HubDataError, HubFile, checked_path, gguf_choices, is_repository
 from slmtui.core.text import one_line
 from slmtui.sources.hub_folder import RepositoryFolder
+from slmtui.sources.textfile import TextFileError, read_json
 
 _FILES_LIMIT = 2_000
 """In one snapshot; a model has a few dozen."""
-_CONFIG_LIMIT_BYTES = 4 << 20
+_JSON_LIMIT_BYTES = 16 << 20
+"""A config has a few kilobytes, the index of ten thousand tensors about one million bytes."""
 _NO_BLOB = "0" * 40
 
 
@@ -84,16 +86,12 @@ def files_of(model: LocalModel) -> tuple[Path, ...]:
 
 def mlx_label(folder: Path) -> str | None:
     """Quantization of the MLX model in a folder, from its `config.json`; None when it is none, or not whole."""
-    path = folder / "config.json"
     try:
-        if not path.is_file():  # opening a pipe would wait for a writer
-            return None
-        with path.open("rb") as file:
-            config = msgspec.json.decode(file.read(_CONFIG_LIMIT_BYTES), type=_Config)
+        config = read_json(folder / "config.json", _Config, _JSON_LIMIT_BYTES)
         weights = any(path.suffix == ".safetensors" for path in folder.iterdir())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    if not weights or not _shards_are_there(folder):
+        if not weights or not _shards_are_there(folder):
+            return None
+    except (OSError, TextFileError):
         return None
     if config.quantization is not None:
         return f"{config.quantization.bits}bit"
@@ -171,14 +169,15 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _shards_are_there(folder: Path) -> bool:
-    """Whether every file that the weights' index names is in the folder."""
+    """Whether every file that the weights' index names is in the folder.
+
+    Raises:
+        OSError, TextFileError: the index cannot be read, or names what cannot be a file.
+    """
     index = folder / "model.safetensors.index.json"
-    try:
-        document = msgspec.json.decode(index.read_bytes(), type=_Index)
-    except FileNotFoundError:
+    if not index.exists():
         return True
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return False
+    document = read_json(index, _Index, _JSON_LIMIT_BYTES)
     return all((folder / Path(name).name).exists() for name in set(document.weight_map.values()))
 
 

@@ -14,8 +14,9 @@ from slmtui.core.catalog import LocalModel, Place
 from slmtui.core.hub_files import HubDataError, HubFile, checked_path, gguf_choices
 from slmtui.core.text import one_line
 from slmtui.sources.library_hub import mlx_label
+from slmtui.sources.textfile import TextFileError, read_json
 
-_MANIFEST_LIMIT_BYTES = 1 << 20
+_JSON_LIMIT_BYTES = 1 << 20
 _ENTRY_LIMIT = 20_000
 _DEPTH_LIMIT = 4
 _MODEL_LAYER = "application/vnd.ollama.image.model"
@@ -86,8 +87,8 @@ def _lm_studio(home: Path) -> tuple[Path, ...]:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         root = Path((home / ".lmstudio-home-pointer").read_text("utf-8").strip() or root)
     folders = [root / "models", home / ".cache" / "lm-studio" / "models"]
-    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-        settings = msgspec.json.decode((root / "settings.json").read_bytes(), type=_LmSettings)
+    with contextlib.suppress(TextFileError):
+        settings = read_json(root / "settings.json", _LmSettings, _JSON_LIMIT_BYTES)
         if settings.downloads_folder:
             folders.insert(0, Path(settings.downloads_folder))
     return tuple(dict.fromkeys(folders))
@@ -122,8 +123,8 @@ def _ollama_models(folder: Path) -> Iterator[LocalModel]:
     """Ollama's models: a manifest by name and tag names the blob that is a GGUF file."""
     manifests = folder / "manifests"
     for path in sorted(filter(Path.is_file, _below(manifests))):
-        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-            manifest = msgspec.json.decode(path.read_bytes()[:_MANIFEST_LIMIT_BYTES], type=_Manifest)
+        with contextlib.suppress(OSError, TextFileError):
+            manifest = read_json(path, _Manifest, _JSON_LIMIT_BYTES)
             digest = next((layer.digest for layer in manifest.layers if layer.media_type == _MODEL_LAYER), "")
             blob = folder / "blobs" / digest.replace(":", "-")
             if digest.startswith("sha256:") and digest[7:].isalnum() and _is_gguf(blob):

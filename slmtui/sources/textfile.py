@@ -1,11 +1,15 @@
-"""Whole text files that somebody else wrote: of bounded size, in UTF-8 or UTF-16, or refused in words."""
+"""Whole text files that somebody else wrote: of bounded size, in UTF-8 or UTF-16, or JSON, or refused in words."""
 
 from __future__ import annotations
 
 import codecs
 import os
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
+
+_T = TypeVar("_T")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -53,3 +57,15 @@ def decoded(content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise TextFileError(f"line {line}: it is not UTF-8 text; save it as UTF-8") from error
+
+
+def read_json(path: Path, kind: type[_T], largest_bytes: int) -> _T:
+    """What the JSON in a plain file says.
+
+    Raises:
+        TextFileError: see `read_bytes`; or it is something else than such JSON, or nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(read_bytes(path, largest_bytes), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TextFileError(f"it is not the JSON that it should be ({error})") from error

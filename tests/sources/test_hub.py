@@ -108,7 +108,9 @@ def test_a_hub_that_lies_about_names_is_refused(
     assert raised.value.kind == "hostile"
 
 
-@pytest.mark.parametrize("answer", [b"<html>Welcome to the hotel's network</html>", b"[]", b"{"])
+@pytest.mark.parametrize(
+    "answer", [b"<html>Welcome to the hotel's network</html>", b"[]", b"{", b"[" * 100_000 + b"]" * 100_000]
+)
 def test_something_that_is_no_hub_is_told(
     loopback: LoopbackHub, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from slmtui.core.catalog import ModelCard, Variant
+from slmtui.core.catalog import LocalModel, ModelCard, Variant
 from slmtui.core.catalog import Repository as Place
+from slmtui.core.events import ModelFacts
 from slmtui.core.hub_files import HubFile
 from slmtui.sources.hub_folder import RepositoryFolder
 from slmtui.sources.library import UnknownModelError, find_model, local_models
+from slmtui.sources.library_facts import model_facts
 from slmtui.sources.library_hub import files_of, hub_models, mlx_label
 from slmtui.sources.library_others import Others, other_models
 from slmtui.sources.resources import pocket_folder
@@ -18,6 +22,8 @@ from tests.sources.downloads import noise
 
 POCKET = pocket_folder() / "pocket-2m-Q4_K_M.gguf"
 COMMIT, LATER = "a" * 40, "b" * 40
+NESTED = b"[" * 100_000 + b"]" * 100_000
+DEEP = b'{"model_type": "llama", "nested": ' + NESTED + b"}"
 TINY = ModelCard(
     id="tiny-1b",
     name="Tiny 1B",
@@ -104,8 +110,40 @@ def test_mlx_models_are_told_by_their_config(tmp_path: Path) -> None:
     model = models["some/Llama-quantized:4bit"]
     assert (model.format, model.path.name, model.size_bytes) == ("MLX", COMMIT, len(json.dumps(four)) + 3)
     assert len(files_of(model)) == 2
-    for content in (b"", b"{", b"[]", b'{"quantization": 3}', b"\xff"):
-        (tmp_path / "config.json").write_bytes(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"quantization": 3}', b"\xff", DEEP])
+def test_a_folder_with_a_damaged_config_is_no_mlx_model(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"12345")
+    (tmp_path / "config.json").write_bytes(b'{"torch_dtype": "bfloat16"}')
+    assert mlx_label(tmp_path) == "bf16"
+    (tmp_path / "config.json").write_bytes(content)
+    assert mlx_label(tmp_path) is None
+    folder = LocalModel(id="m", name="m", path=tmp_path, size_bytes=1, format="MLX")
+    assert model_facts(folder, tmp_path / "facts.json") in (None, ModelFacts())
+    put(tmp_path / "hub", "mlx-community/Odd-4bit", "config.json", content)
+    put(tmp_path / "hub", "mlx-community/Odd-4bit", "model.safetensors", b"1")
+    assert hub_models([], tmp_path / "hub") == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"weight_map": {"a": "x" * 300}}).encode(),
+        json.dumps({"weight_map": {"a": "a\0b"}}).encode(),
+        b'{"weight_map": {}, "metadata": ' + NESTED + b"}",
+    ],
+    ids=["long", "zero", "deep"],
+)
+def test_a_folder_with_a_damaged_index_is_no_mlx_model(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"12345")
+    (tmp_path / "config.json").write_bytes(b'{"torch_dtype": "bfloat16"}')
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_bytes(content)
+    assert mlx_label(tmp_path) is None
+    if sys.platform != "win32":
+        index.unlink()
+        os.mkfifo(index)  # opening it would wait for a writer
         assert mlx_label(tmp_path) is None
 
 
@@ -176,7 +214,7 @@ def test_a_manifest_that_leads_elsewhere_is_passed_over(tmp_path: Path, digest: 
     assert other_models(others_in(tmp_path)) == ()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"layers": [{}]}', b'{"layers": 3}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"layers": [{}]}', b'{"layers": 3}', b"\xff\xfe", DEEP])
 def test_damaged_manifests_are_passed_over(tmp_path: Path, content: bytes) -> None:
     ollama(tmp_path / "ollama", "registry.ollama.ai/library/good/1b", POCKET)
     (tmp_path / "ollama" / "manifests" / "bad").write_bytes(content)
