@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from packaging.requirements import Requirement
 
 from slmtui.core.apple import takes_mlx
 from slmtui.core.machine import Cpu, Machine
@@ -77,6 +80,24 @@ def test_a_system_that_is_too_old_for_mlx_is_noted(system: str, noted: bool) -> 
     machine = merged(replace(ARM64, system=system), parse_sysctl(SYSCTL_M3), parse_profile(PROFILE_M3))
     assert any("MLX needs macOS 14 or newer and this is macOS 13.6.9" in note for note in machine.notes) is noted
     assert takes_mlx(machine) is not noted
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "kernel", "comes"),
+    [
+        ("darwin", "arm64", "Darwin Kernel Version 22.6.0: Thu Dec  5 23:40:09 PST 2024", False),
+        ("darwin", "arm64", "Darwin Kernel Version 23.0.0: Fri Sep 15 14:41:34 PDT 2023", True),
+        ("darwin", "arm64", "Darwin Kernel Version 25.1.0: Mon Oct 20 19:26:51 PDT 2025", True),
+        ("darwin", "x86_64", "Darwin Kernel Version 24.6.0: Mon Jul 14 11:30:29 PDT 2025", False),
+        ("linux", "aarch64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.140-1", False),
+    ],
+)
+def test_mlx_comes_along_only_where_it_has_wheels(system: str, machine: str, kernel: str, comes: bool) -> None:
+    """Darwin 23 is macOS 14; where a requirement cannot be met, slmtui could not be installed."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = [one for one in map(Requirement, project["dependencies"]) if one.name in ("mlx-lm", "tokenizers")]
+    here = {"sys_platform": system, "platform_machine": machine, "platform_version": kernel}
+    assert [one.marker is not None and one.marker.evaluate(here) for one in needed] == [comes, comes]
 
 
 def test_a_raised_gpu_limit_is_kept() -> None:
