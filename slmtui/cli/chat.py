@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -12,7 +13,9 @@ import msgspec
 from slmtui.cli import DONE, FAILED, USAGE
 from slmtui.cli.terminal import CommandError, UsageError, print_json, progress, say, show, with_services
 from slmtui.core import ranges, text
+from slmtui.core.catalog import LocalModel
 from slmtui.core.events import AnyEvent, Done, Failed, Loading, Prefilled, Tokens
+from slmtui.core.machine import ENGINES
 from slmtui.core.places import memory_words
 from slmtui.core.sampling import Sampling, SamplingError, checked
 from slmtui.lab.loaded import LoadedModel, LoadOptions
@@ -72,9 +75,8 @@ class _Conversation:
         """Load, ask, print; returns the exit code."""
         sampling = self._sampling()
         models = [self._services.find(spec) for spec in self._options.models]
-        wished = self._options.n_gpu_layers and self._options.device is None
-        if wished and not any(each.offloads for each in (await self._services.machine()).engines):
-            raise CommandError("no engine can use a GPU here (`slmtui hardware` says why); leave out --n-gpu-layers")
+        if self._options.n_gpu_layers and self._options.device is None:
+            await self._check_gpu(models)
         options = LoadOptions(
             context=self._options.context,
             threads=self._options.threads,
@@ -91,6 +93,19 @@ class _Conversation:
                     shown = seat
                 self._take(seat, event)
         return self._finish(seats)
+
+    async def _check_gpu(self, models: Sequence[LocalModel]) -> None:
+        """Refuse layers on a GPU that no engine of these models can use.
+
+        Raises:
+            CommandError: there is none.
+        """
+        machine = await self._services.machine()
+        engines = {ENGINES[model.format]: machine.engine_for(model.format) for model in models}
+        if not any(engine is not None and engine.offloads for engine in engines.values()):
+            raise CommandError(
+                f"{' and '.join(engines)} can use no GPU here (`slmtui hardware` says why); leave out --n-gpu-layers"
+            )
 
     def _sampling(self) -> Sampling:
         names = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")

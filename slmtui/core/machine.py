@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from slmtui.core.catalog import Format
 from slmtui.core.text import counted
 from slmtui.core.text import memory as memory_words
 
+EngineName: TypeAlias = Literal["llama.cpp", "MLX"]
+ENGINES: Mapping[Format, EngineName] = {"GGUF": "llama.cpp", "MLX": "MLX"}
+"""The engine that opens a format."""
 EngineTrial = Literal["sound", "plain buffers only", "processor only", "unusable", "untried"]
 
 
@@ -88,7 +93,7 @@ class CudaToolkit(msgspec.Struct, frozen=True, kw_only=True):
 class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     """One engine as installed here."""
 
-    name: Literal["llama.cpp", "MLX"]
+    name: EngineName
     version: str | None = None
     """Version of the installed binding; None when it is not installed."""
     devices: tuple[str, ...] = ()
@@ -137,6 +142,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     cuda_toolkit: CudaToolkit | None = None
     notes: tuple[str, ...] = ()
     """Sentences about what is odd here and what to do (Rosetta Python, a GPU that no engine can use, …)."""
+
+    def engine_for(self, form: Format) -> EngineState | None:
+        """What is known of the engine that opens a format."""
+        return next((engine for engine in self.engines if engine.name == ENGINES[form]), None)
 
     @property
     def cuda_hidden(self) -> bool:

@@ -125,7 +125,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
     """Types of the cache's keys and values."""
     flash_attention: tuple[str, ...] | None = None
     devices: tuple[str, ...] | None = None
-    """None takes the GPU where an engine can use one, otherwise the CPU."""
+    """None takes the GPU where the model's engine can use one, otherwise the CPU."""
     gpu_layers: tuple[int, ...] | None = None
     split_modes: tuple[str, ...] | None = None
     tensor_splits: tuple[tuple[float, ...], ...] | None = None
@@ -215,9 +215,8 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
         )
         yield from dict.fromkeys(shapes)
 
-    def setups(self, *, gpu: bool) -> Iterator[Setup]:
-        """All combinations of settings; `gpu` says where to measure if the grid does not."""
-        devices = self.devices or ("gpu" if gpu else "cpu",)
+    def setups(self) -> Iterator[Setup]:
+        """All combinations of settings; on the CPU if the grid does not say where."""
         setups = (
             Setup(
                 threads=threads,
@@ -236,7 +235,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
                 keys,
                 values,
             ), flash_attention in product(
-                devices,
+                self.devices or ("cpu",),
                 _or(self.gpu_layers, ALL),
                 self.split_modes or ("layer",),
                 self.tensor_splits or ((),),

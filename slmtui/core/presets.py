@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from itertools import product
 
 import msgspec
 
-from slmtui.core.catalog import LocalModel
-from slmtui.core.machine import Machine, imitated
+from slmtui.core.catalog import Format, LocalModel
+from slmtui.core.machine import ENGINES, EngineState, Machine, imitated
 from slmtui.core.plan import Cell, Grid, Plan, PlanError, Setup, Shape
 
 SWEEP = "sweep"
@@ -80,17 +80,16 @@ def make_plan(
         PlanError: a value cannot be measured, or needs a device that is not here.
     """
     grid = PRESETS[preset].changed_by(changes).checked()
-    gpu = any(engine.offloads for engine in machine.engines)
-    if not gpu:
-        _check_devices(grid, machine)
+    grids = _placed(grid, models, machine)
     identity = secrets.token_hex(4)
     cells: list[Cell] = []
     for model in models:
+        mine = grids[model.format]
         if preset == SWEEP:
             trained = (trained_context or {}).get(model.id, _CONTEXT_UNKNOWN)
-            tests = list(_sweep(grid, machine, trained, gpu=gpu))
+            tests = list(_sweep(mine, machine, trained))
         else:
-            tests = list(product(grid.setups(gpu=gpu), grid.shapes()))
+            tests = list(product(mine.setups(), mine.shapes()))
         cells += [
             Cell(key=f"{identity}.{len(cells) + number:03d}", model=model, setup=setup, shape=shape)
             for number, (setup, shape) in enumerate(tests, start=1)
@@ -123,21 +122,34 @@ def sweep_threads(machine: Machine) -> tuple[int, ...]:
     return tuple(sorted({*powers, cores, machine.cpu.threads}))
 
 
-def _check_devices(grid: Grid, machine: Machine) -> None:
-    """Refuse what needs a GPU where no engine can use one; what the processor imitates may be asked for by name.
+def _placed(grid: Grid, models: Sequence[LocalModel], machine: Machine) -> Mapping[Format, Grid]:
+    """The grid of each format, with those of its devices that the format's engine has here.
+
+    A GPU that the processor imitates is one that may be asked for by name.
 
     Raises:
-        PlanError: a GPU is asked for.
+        PlanError: a GPU is asked for, and a model would not be measured, or none on a GPU.
     """
     wanted = set(grid.devices or ()) - {"cpu"}
-    if not wanted and not any(grid.gpu_layers or ()):
-        return
-    named = wanted and "gpu" not in wanted
-    if not named or not any(imitated(device) for engine in machine.engines for device in engine.devices):
-        raise PlanError("no engine can use a GPU here (`slmtui hardware` says why); measure on the CPU")
+    formats = dict.fromkeys(model.format for model in models)
+    without = [form for form in formats if not _has(machine.engine_for(form), wanted)]
+    asked, nowhere_else = bool(wanted) or any(grid.gpu_layers or ()), bool(wanted) and "cpu" not in (grid.devices or ())
+    if asked and without and (nowhere_else or len(without) == len(formats)):
+        engines = " and ".join(ENGINES[form] for form in without)
+        raise PlanError(f"{engines} can use no GPU here (`slmtui hardware` says why); measure on the CPU")
+    on_cpu, usual = (msgspec.structs.replace(grid, devices=devices) for devices in (("cpu",), grid.devices or ("gpu",)))
+    return {form: on_cpu if form in without else usual for form in formats}
 
 
-def _sweep(grid: Grid, machine: Machine, trained_context: int, *, gpu: bool) -> Iterator[tuple[Setup, Shape]]:
+def _has(engine: EngineState | None, wanted: Set[str]) -> bool:
+    """Whether an engine can use a GPU here, or imitates those that are wanted by name."""
+    if engine is None or engine.offloads:
+        return engine is not None
+    named = bool(wanted) and "gpu" not in wanted
+    return named and any(imitated(device) for device in engine.devices)
+
+
+def _sweep(grid: Grid, machine: Machine, trained_context: int) -> Iterator[tuple[Setup, Shape]]:
     """Every depth at the usual number of threads, and every number of threads at the least depth; not their product."""
     measured = max(shape.context - shape.depth for shape in grid.shapes())
     depths = grid.depths or sweep_depths(min(trained_context, grid.context or trained_context), measured)
@@ -145,10 +157,5 @@ def _sweep(grid: Grid, machine: Machine, trained_context: int, *, gpu: bool) -> 
     usual = machine.cpu.threads if machine.cpu.threads in threads else threads[0]
     deeper = msgspec.structs.replace(grid, depths=depths, threads=(usual,))
     wider = msgspec.structs.replace(grid, depths=depths[:1], threads=threads)
-    tests = [
-        (setup, shape)
-        for axis in (deeper, wider)
-        for setup in axis.setups(gpu=gpu)
-        for shape in axis.checked().shapes()
-    ]
+    tests = [(setup, shape) for axis in (deeper, wider) for setup in axis.setups() for shape in axis.checked().shapes()]
     yield from dict.fromkeys(tests)

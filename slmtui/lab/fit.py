@@ -22,7 +22,7 @@ from slmtui.core.estimate_card import anatomy_of_card
 from slmtui.core.estimate_learn import gpu_rates, learn, observe
 from slmtui.core.estimate_memory import Host, Packing
 from slmtui.core.estimate_speed import Rates
-from slmtui.core.machine import EngineState, Machine
+from slmtui.core.machine import Machine
 from slmtui.core.outlook import Gpu, Outlook, Place
 from slmtui.core.results import CellResult, cell_results
 from slmtui.core.text import memory
@@ -55,7 +55,7 @@ async def here(services: Services, *, measure: bool = False) -> Place:
     machine = await services.machine()
     top = await ceiling.measured(services) if measure else await asyncio.to_thread(ceiling.known, services)
     free = await services.memory_now()
-    engine = _engine(machine)
+    engine = machine.engine_for("GGUF")
     offloads = engine is not None and engine.offloads
     place = Place(
         name="this machine",
@@ -70,7 +70,7 @@ async def here(services: Services, *, measure: bool = False) -> Place:
 
 def host_of(machine: Machine) -> Host:
     """What the machine has to do with how much memory a model takes."""
-    engine = _engine(machine)
+    engine = machine.engine_for("GGUF")
     return Host(
         packing=Packing.of(engine),
         charges_files=not (machine.system or "").startswith(("macOS", "Windows")),
@@ -183,16 +183,12 @@ def _read(path: Path, _size: int, _changed_ns: int) -> Anatomy:
         raise GgufError(f"{path.name} cannot be estimated: {error}. Choose the file of a language model.") from None
 
 
-def _engine(machine: Machine) -> EngineState | None:
-    return next((engine for engine in machine.engines if engine.name == "llama.cpp"), None)
-
-
 def usable_gpus(machine: Machine) -> tuple[Gpu, ...]:
     """GPUs that llama.cpp can use here, with what may be taken of their memory now.
 
     Apple's is limited by the recommended working set; an NVIDIA driver is asked again.
     """
-    engine = _engine(machine)
+    engine = machine.engine_for("GGUF")
     devices = " ".join(engine.graphics).upper() if engine else ""
     vendors = {vendor for name, vendor in _VENDORS.items() if name in devices}
     gpus = [gpu for gpu in machine.gpus if gpu.vendor in vendors or "VULKAN" in devices]

@@ -7,22 +7,18 @@ import platform
 import secrets
 import sys
 import tempfile
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from slmtui.core.catalog import Format, LocalModel
-from slmtui.core.machine import Machine
+from slmtui.core.machine import ENGINES, Machine
 from slmtui.core.offload import ALL
 from slmtui.engine.backends import installed
 from slmtui.engine.protocol import Load
 from slmtui.sources.config import Config
 
-ENGINES: Mapping[Format, Literal["llama.cpp", "MLX"]] = {"GGUF": "llama.cpp", "MLX": "MLX"}
-"""The engine that opens a format."""
 RESERVE_BYTES = 256 * 1024 * 1024
 """Memory that a model may not take: the worker itself and what the system needs to stay responsive."""
 
@@ -73,13 +69,12 @@ def load_request(
     model: LocalModel, options: LoadOptions, machine: Machine, config: Config, available_bytes: int | None
 ) -> Load:
     """The request that loads the model here; `available_bytes` of main memory may be taken, None does not ask."""
-    engine = ENGINES[model.format]
-    state = next((state for state in machine.engines if state.name == engine), None)
+    state = machine.engine_for(model.format)
     device = options.device or ("gpu" if state is not None and state.offloads else "cpu")
     layers = ALL if options.gpu_layers is None else options.gpu_layers
     return Load(
         path=str(model.path),
-        engine=engine,
+        engine=ENGINES[model.format],
         device=device,
         gpu_layers=0 if device == "cpu" else layers,
         split_mode=options.split_mode,

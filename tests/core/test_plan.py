@@ -38,11 +38,20 @@ POCKET = LocalModel(
     card=ModelCard(id="pocket-5m", name="Pocket 5M", family="Pocket", developer="slmtui", demo=True),
     variant=Variant(quantization="Q8_0", file="pocket.gguf"),
 )
+MLX = LocalModel(
+    id="/models/pocket-4bit", name="Pocket 4bit", path=Path("/models/pocket-4bit"), size_bytes=7, format="MLX"
+)
 OWN = LocalModel(id="/modèles/「小」.gguf", name="「小」", path=Path("/modèles/「小」.gguf"), size_bytes=7)
 
 
 def plan(preset: str = "standard", changes: Grid | None = None, machine: Machine = MACHINE) -> Plan:
     return make_plan(preset, [POCKET, OWN], changes, machine)
+
+
+def with_both(llama: str, mlx: str) -> Machine:
+    """A machine with both engines, of which each has this device."""
+    engines = (EngineState(name="llama.cpp", devices=(llama,)), EngineState(name="MLX", devices=(mlx,)))
+    return msgspec.structs.replace(MACHINE, engines=engines)
 
 
 def shapes(made: Plan) -> list[str]:
@@ -92,8 +101,40 @@ class TestExpansion:
 
     @pytest.mark.parametrize("changes", [Grid(devices=("gpu",)), Grid(gpu_layers=(10,)), Grid(devices=("cuda:0",))])
     def test_a_gpu_that_is_not_there(self, changes: Grid) -> None:
-        with pytest.raises(PlanError, match="no engine can use a GPU here"):
+        with pytest.raises(PlanError, match=r"llama\.cpp can use no GPU here .*; measure on the CPU"):
             plan(changes=changes)
+
+    @pytest.mark.parametrize(
+        ("llama", "mlx", "devices"),
+        [
+            ("CUDA0 NVIDIA H200", "CPU", [("gpu", -1), ("cpu", 0)]),
+            ("CPU", "metal", [("cpu", 0), ("gpu", -1)]),
+            ("CPU", "CPU", [("cpu", 0), ("cpu", 0)]),
+        ],
+    )
+    def test_each_model_is_measured_where_its_own_engine_can(
+        self, llama: str, mlx: str, devices: list[tuple[str, int]]
+    ) -> None:
+        machine = with_both(llama, mlx)
+        for preset in ("quick", "sweep"):
+            made = make_plan(preset, [POCKET, MLX], None, machine)
+            found = dict.fromkeys((c.model.id, (c.setup.device, c.setup.gpu_layers)) for c in made.cells)
+            assert list(found) == list(zip((POCKET.id, MLX.id), devices, strict=True))
+
+    def test_of_the_devices_that_are_asked_for_each_model_has_those_of_its_engine(self) -> None:
+        machine = with_both("CUDA0 NVIDIA H200", "CPU")
+        both = make_plan("quick", [POCKET, MLX], Grid(devices=("cpu", "gpu")), machine)
+        assert [(c.model.format, c.setup.device) for c in both.cells] == [
+            ("GGUF", "cpu"),
+            ("GGUF", "gpu"),
+            ("MLX", "cpu"),
+        ]
+        layers = make_plan("quick", [POCKET, MLX], Grid(gpu_layers=(10,)), machine)
+        assert [(c.setup.device, c.setup.gpu_layers) for c in layers.cells] == [("gpu", 10), ("cpu", 0)]
+        for models, devices in (([POCKET, MLX], ("gpu",)), ([MLX], ("gpu",)), ([MLX], ("cpu", "gpu"))):
+            with pytest.raises(PlanError, match=r"^MLX can use no GPU here .*; measure on the CPU"):
+                make_plan("quick", models, Grid(devices=devices), machine)
+        assert len(make_plan("quick", [POCKET], Grid(devices=("gpu",)), machine).cells) == 1
 
     def test_a_gpu_that_the_processor_imitates_is_measured_when_it_is_named(self) -> None:
         engine = EngineState(name="llama.cpp", version="1", devices=("Vulkan0 llvmpipe", "CPU"), trial="sound")
@@ -101,7 +142,7 @@ class TestExpansion:
         assert {cell.setup.device for cell in plan(machine=machine).cells} == {"cpu"}
         named = plan(changes=Grid(devices=("cpu", "vulkan")), machine=machine)
         assert [(c.setup.device, c.setup.gpu_layers) for c in named.cells][-1] == ("vulkan", -1)
-        with pytest.raises(PlanError, match="no engine can use a GPU here"):
+        with pytest.raises(PlanError, match="can use no GPU here"):
             plan(changes=Grid(devices=("gpu",)), machine=machine)
 
     @pytest.mark.parametrize(
