@@ -15,8 +15,9 @@ from slmtui.engine.backends import EngineError
 from slmtui.engine.protocol import Load
 
 CPU = "cpu"
-_KINDS = {0: "CPU", 1: "GPU", 2: "GPU", 3: "accelerator"}
-"""Of `enum ggml_backend_dev_type` (ggml-backend.h); integrated graphics is a GPU too."""
+_GPU, _INTEGRATED = "GPU", "integrated GPU"
+_KINDS = {0: "CPU", 1: _GPU, 2: _INTEGRATED, 3: "accelerator"}
+"""Of `enum ggml_backend_dev_type` (ggml-backend.h)."""
 _OTHER_NAMES = {"metal": "mtl"}
 
 
@@ -31,6 +32,11 @@ class Device(NamedTuple):
     """PCI address, as "0000:c1:00.0"; None where it has none."""
     pointer: int
     """`ggml_backend_dev_t`."""
+
+    @property
+    def backend(self) -> str:
+        """What its name begins with, in small letters: cuda, mtl, vulkan."""
+        return re.sub(r"\d+$", "", self.name.lower())
 
 
 class _Properties(ctypes.Structure):
@@ -63,10 +69,10 @@ def devices() -> tuple[Device, ...]:
 
 
 def chosen(name: str, found: Sequence[Device] | None = None) -> tuple[Device, ...]:
-    """The GPUs that a request's device means: none for "cpu", one for "cuda:0" or "CUDA0", all of a kind for "cuda".
+    """The GPUs that a request's device means: none for "cpu", one for "cuda:0" or "CUDA0", for "cuda" all `usual` ones.
 
-    "metal" is understood, "gpu" means every GPU. Case does not matter. `found` are this build's devices by
-    default.
+    "metal" is understood, "gpu" means those of any kind. Case does not matter. `found` are this build's devices
+    by default.
 
     Raises:
         EngineError: there is no such device; says which there are.
@@ -75,15 +81,15 @@ def chosen(name: str, found: Sequence[Device] | None = None) -> tuple[Device, ..
     if wanted == CPU:
         return ()
     found = devices() if found is None else found
-    graphics = [device for device in found if device.kind == "GPU"]
+    graphics = [device for device in found if device.kind in (_GPU, _INTEGRATED)]
     kind, _, number = wanted.partition(":")
     own = _OTHER_NAMES.get(kind, kind) + number
     if wanted == "gpu":
-        matching = graphics
+        matching = usual(graphics)
     elif own[-1:].isdigit():
         matching = [device for device in graphics if device.name.lower() == own]
     else:
-        matching = [device for device in graphics if re.sub(r"\d+$", "", device.name.lower()) == own]
+        matching = usual([device for device in graphics if device.backend == own])
     if not matching:
         there = ", ".join([CPU, *(device.name for device in graphics)])
         raise EngineError(
@@ -92,6 +98,18 @@ def chosen(name: str, found: Sequence[Device] | None = None) -> tuple[Device, ..
             "Choose one of them, or run `slmtui doctor` to see how to install another build.",
         )
     return tuple(matching)
+
+
+def usual(graphics: Sequence[Device]) -> list[Device]:
+    """Those that llama.cpp takes by itself (`llama_prepare_model_devices` in llama.cpp): each GPU by one name.
+
+    Integrated graphics is taken only where there is no other, and then that of one backend.
+    """
+    taken: list[Device] = []
+    for device in graphics:
+        if device.kind == _GPU and (device.pci is None or device.pci not in [other.pci for other in taken]):
+            taken.append(device)
+    return taken or [device for device in graphics if device.backend == graphics[0].backend]
 
 
 def placed(request: Load, found: Sequence[Device] | None = None) -> tuple[Device, ...]:

@@ -39,6 +39,38 @@ def test_what_a_name_means(name: str, expected: list[str]) -> None:
     assert [device.name for device in chosen(name, MACHINE)] == expected
 
 
+LAPTOP = (
+    Device("CUDA0", "GPU", "NVIDIA RTX 4060", "0000:01:00.0", 1),
+    Device("Vulkan0", "integrated GPU", "AMD Radeon 780M", "0000:c1:00.0", 2),
+    Device("Vulkan1", "GPU", "NVIDIA RTX 4060", "0000:01:00.0", 3),
+    Device("CPU", "CPU", "AMD Ryzen", None, 4),
+)
+INTEGRATED = (
+    Device("ROCm0", "integrated GPU", "AMD Radeon 780M", "0000:c1:00.0", 1),
+    Device("Vulkan0", "integrated GPU", "AMD Radeon 780M", "0000:c1:00.0", 2),
+    Device("Vulkan1", "integrated GPU", "AMD Radeon 610M", "0000:c2:00.0", 3),
+    Device("CPU", "CPU", "AMD Ryzen", None, 4),
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "expected"),
+    [
+        (LAPTOP, "gpu", ["CUDA0"]),
+        (LAPTOP, "vulkan", ["Vulkan1"]),
+        (LAPTOP, "vulkan0", ["Vulkan0"]),
+        (LAPTOP, "vulkan:1", ["Vulkan1"]),
+        (INTEGRATED, "gpu", ["ROCm0"]),
+        (INTEGRATED, "vulkan", ["Vulkan0", "Vulkan1"]),
+        (INTEGRATED, "Vulkan1", ["Vulkan1"]),
+    ],
+)
+def test_integrated_graphics_and_a_second_name_of_one_device_are_for_who_names_them(
+    found: tuple[Device, ...], name: str, expected: list[str]
+) -> None:
+    assert [device.name for device in chosen(name, found)] == expected
+
+
 @pytest.mark.parametrize(
     "name", ["cuda:2", "cuda10", "vulkan", "rocm:0", "blas", "", "0", "metal:x", "cpu:0", "\x1b[2J"]
 )
