@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from slmtui.core import machine as machines
 from slmtui.core import outlook as core
 from slmtui.core.catalog import LocalModel, ModelCard, Variant
 from slmtui.core.estimate import Anatomy, anatomy_of
@@ -74,7 +75,7 @@ def host_of(machine: Machine) -> Host:
     return Host(
         packing=Packing.of(engine),
         charges_files=not (machine.system or "").startswith(("macOS", "Windows")),
-        unified=engine is not None and engine.offloads and any(gpu.unified for gpu in machine.gpus),
+        unified=engine is not None and engine.offloads and any(gpu.unified for gpu in _taken(machine)),
     )
 
 
@@ -188,17 +189,26 @@ def usable_gpus(machine: Machine) -> tuple[Gpu, ...]:
 
     Apple's is limited by the recommended working set; an NVIDIA driver is asked again.
     """
+    gpus = _taken(machine)
+    if any(gpu.vendor == "NVIDIA" for gpu in gpus):
+        from slmtui.sources.detect_nvidia import nvidia_gpus
+
+        now = {gpu.index: gpu.memory_free_bytes for gpu in nvidia_gpus(machine.cuda_visible_devices)[0]}
+        gpus = [
+            msgspec.structs.replace(gpu, memory_free_bytes=now.get(gpu.index)) if gpu.vendor == "NVIDIA" else gpu
+            for gpu in gpus
+        ]
+    limit = machine.gpu_memory_limit_bytes
+    return tuple(Gpu(name=gpu.name, free_bytes=limit if gpu.unified else gpu.memory_free_bytes) for gpu in gpus)
+
+
+def _taken(machine: Machine) -> list[machines.Gpu]:
+    """GPUs of the vendors that llama.cpp has devices of; those with the CPU's memory only where there is no other."""
     engine = machine.engine_for("GGUF")
     devices = " ".join(engine.graphics).upper() if engine else ""
     vendors = {vendor for name, vendor in _VENDORS.items() if name in devices}
     gpus = [gpu for gpu in machine.gpus if gpu.vendor in vendors or "VULKAN" in devices]
-    if "NVIDIA" in vendors:
-        from slmtui.sources.detect_nvidia import nvidia_gpus
-
-        now = {gpu.index: gpu.memory_free_bytes for gpu in nvidia_gpus(machine.cuda_visible_devices)[0]}
-        gpus = [msgspec.structs.replace(gpu, memory_free_bytes=now.get(gpu.index)) for gpu in gpus]
-    limit = machine.gpu_memory_limit_bytes
-    return tuple(Gpu(name=gpu.name, free_bytes=limit if gpu.unified else gpu.memory_free_bytes) for gpu in gpus)
+    return [gpu for gpu in gpus if not gpu.unified] or gpus
 
 
 def _corrected(services: Services, machine: Machine, place: Place) -> Place:

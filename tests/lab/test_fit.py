@@ -169,7 +169,7 @@ def test_what_fits_where_a_variant_does_not() -> None:
         (("CPU",), None, []),
         (("MTL0 Apple M3", "CPU"), 11 * GIB, [("Apple M3", 11 * GIB)]),
         (("ROCm0 Radeon", "CPU"), None, [("Radeon", 6 * GIB)]),
-        (("Vulkan0 any", "CPU"), None, [("Apple M3", None), ("Radeon", 6 * GIB)]),
+        (("Vulkan0 any", "CPU"), None, [("Radeon", 6 * GIB)]),
     ],
 )
 def test_gpus_that_this_build_can_use(
@@ -182,8 +182,20 @@ def test_gpus_that_this_build_can_use(
     engine = machines.EngineState(name="llama.cpp", version="1", devices=devices, trial="sound")
     machine = Machine(gpus=gpus, engines=(engine,), gpu_memory_limit_bytes=limit, system="macOS 15")
     assert [(gpu.name, gpu.free_bytes) for gpu in fit.usable_gpus(machine)] == expected
-    assert fit.host_of(machine).unified == (len(devices) > 1)
+    assert fit.host_of(machine).unified == ("MTL0 Apple M3" in devices)
     assert not fit.host_of(machine).charges_files
+
+
+def test_a_card_beside_integrated_graphics_has_memory_of_its_own() -> None:
+    gpus = (
+        machines.Gpu(index=0, name="Arc", vendor="Intel", memory_free_bytes=6 * GIB),
+        machines.Gpu(index=1, name="UHD", vendor="Intel", unified=True),
+    )
+    engine = machines.EngineState(name="llama.cpp", version="1", devices=("Vulkan0 Arc", "CPU"), trial="sound")
+    machine = Machine(gpus=gpus, engines=(engine,))
+    assert [gpu.name for gpu in fit.usable_gpus(machine)] == ["Arc"]
+    assert not fit.host_of(machine).unified
+    assert fit.host_of(Machine(gpus=gpus[1:], engines=(engine,))).unified
 
 
 async def test_this_machine(tmp_path: Path) -> None:
