@@ -26,6 +26,7 @@ from pathlib import Path
 from peers.shapes import Paired
 
 from slmtui.core.events import Loaded, Repeated
+from slmtui.core.offload import ALL
 from slmtui.engine.client import WorkerClient
 from slmtui.engine.protocol import Load, Measure
 from slmtui.sources.resources import pocket_folder
@@ -86,7 +87,8 @@ async def measured(folder: Path, options: argparse.Namespace) -> Speeds:
     with tempfile.TemporaryDirectory() as logs:
         client = await WorkerClient.start(Path(logs) / "log")
         try:
-            async with aclosing(client.request(Load(path=str(folder), engine="MLX", device=device()))) as loading:
+            load = Load(path=str(folder), engine="MLX", device=device(), gpu_layers=ALL)
+            async with aclosing(client.request(load)) as loading:
                 ending = [event async for event in loading][-1]
             if not isinstance(ending, Loaded):
                 raise SystemExit(f"{folder}: {ending}")

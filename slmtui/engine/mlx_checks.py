@@ -29,7 +29,7 @@ def check_settings(request: Load) -> None:
             f"MLX keeps its KV cache in the model's own numbers, so {request.type_k} and {request.type_v} cannot be "
             f"had. Leave both at {KV_TYPE}.",
         )
-    if request.flash_attention == "off":
+    if request.flash_attention not in ("auto", "on"):
         raise EngineError(
             FailureKind.BAD_REQUEST, "MLX has one kind of attention, which is fused. Leave flash attention at auto."
         )
@@ -38,6 +38,16 @@ def check_settings(request: Load) -> None:
             FailureKind.BAD_REQUEST,
             f"MLX runs a whole model on one device, so {request.gpu_layers} layers cannot be offloaded. "
             "Give all or none.",
+        )
+    if request.gpu_layers == 0 and request.device.strip().casefold() != "cpu":
+        raise EngineError(
+            FailureKind.BAD_REQUEST,
+            f"MLX runs a whole model on one device, so on {text.one_line(request.device)} all layers are there. For "
+            "none, choose the device cpu.",
+        )
+    if request.tensor_split or request.split_mode not in ("layer", "none"):
+        raise EngineError(
+            FailureKind.BAD_REQUEST, "MLX runs a whole model on one GPU. Leave the split at layer, and give no shares."
         )
 
 

@@ -101,7 +101,12 @@ async def test_a_config_that_may_not_be_read(client: WorkerClient, tmp_path: Pat
     [
         ({"type_k": "q8_0"}, "q8_0"),
         ({"flash_attention": "off"}, "flash attention"),
+        ({"flash_attention": "zz"}, "flash attention"),
         ({"gpu_layers": 3}, "3 layers"),
+        ({"device": "gpu", "gpu_layers": 0}, "choose the device cpu"),
+        ({"split_mode": "row"}, "on one GPU"),
+        ({"split_mode": "zz"}, "Leave the split at layer"),
+        ({"tensor_split": (1.0, 1.0)}, "give no shares"),
         ({"context": 2}, "context is 2"),
         ({"batch": 0}, "batch is 0"),
     ],
