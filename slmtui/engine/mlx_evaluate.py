@@ -1,4 +1,4 @@
-"""Evaluating tokens in an open MLX model: batches, tokens one step ahead of what is read, the prompt cache.
+"""Evaluating tokens in an open MLX model: batches, steps, the prompt cache.
 
 Nothing is timed before it is evaluated: MLX only notes what to do until somebody asks for a result.
 """
@@ -48,6 +48,9 @@ class Evaluator(evaluator.Evaluator):
         self.cached: list[int] = []
         self._together = _PROCESSOR_TOKENS if opened.device == "cpu" else self.size
         """Tokens that are evaluated in one go."""
+        self._ahead = opened.device != "cpu"
+        """Whether a step is begun before the one before it is read. A processor is not idle in between, and MLX comes
+        back from beginning a step there when it is nearly done, so that a token would be read a whole step late."""
         self._cache: Any = make_prompt_cache(self._model)
         self._logits: Any = None
         """After the last token of a prefill."""
@@ -109,19 +112,19 @@ class Evaluator(evaluator.Evaluator):
         self._sound = True
 
     def sampled(self, sampling: Sampling) -> Generator[int]:
-        """See `evaluator.Evaluator.sampled`; from the second token on, the device works one step ahead."""
+        """See `evaluator.Evaluator.sampled`; from the second token on, a GPU works one step ahead."""
         sampler = Sampler(sampling)
         with self._failing():
             token = sampler(self._logits)
             value = int(token)
         yield value
         most = min(self.size - len(self.cached), sampling.max_tokens - 1)
-        coming: Any = self._step(token, sampler) if most > 0 else None
+        coming: Any = None
         try:
             for left in reversed(range(most)):
+                token = self._step(token, sampler) if coming is None else coming
                 self.cached.append(value)
-                token = coming
-                coming = self._step(token, sampler) if left else None
+                coming = self._step(token, sampler) if left and self._ahead else None
                 with self._failing():
                     value = int(token)
                 if left % _TIDY_TOKENS == 0:
@@ -134,20 +137,24 @@ class Evaluator(evaluator.Evaluator):
                 mx.synchronize()
 
     def stepped(self, tokens: Sequence[int]) -> Generator[float]:
-        """See `evaluator.Evaluator.stepped`; the device works one step ahead, as it does in a chat."""
+        """See `evaluator.Evaluator.stepped`; a GPU works one step ahead, and for a processor the next one is noted."""
         coming: Any = None
         try:
             for token in tokens:
                 with self._failing():
-                    ahead = self._model(mx.array([[token]]), cache=self._cache)
-                    mx.async_eval(ahead)
+                    logits = self._model(mx.array([[token]]), cache=self._cache)
+                    if self._ahead:
+                        mx.async_eval(logits)
                     self.cached.append(token)
                     if coming is not None:
                         mx.eval(coming)
                 if coming is not None:
                     self.check_stop()
                     yield time.perf_counter()
-                coming = ahead
+                coming = logits
+                if not self._ahead:
+                    with self._failing():
+                        mx.async_eval(coming)
             if coming is not None:
                 with self._failing():
                     mx.eval(coming)
