@@ -5,7 +5,10 @@ Wheels and what they need are those of llama-cpp-python's README for 0.3.36.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
+from msgspec.structs import replace
 
 LLAMA_PACKAGE = "llama-cpp-python>=0.3.36,<0.3.37"
 """What to install; the same bounds stand in pyproject.toml."""
@@ -34,6 +37,24 @@ _WHEELS = (
     *(_Wheel((12, minor), (6, 0)) for minor in (5, 4, 3, 2, 1)),
     _Wheel((11, 8), (6, 0), (8, 9)),
 )
+_SINCE: Mapping[Version, Version] = {
+    (8, 6): (11, 1),
+    (8, 8): (13, 0),
+    (8, 9): (11, 8),
+    (9, 0): (11, 8),
+    (10, 0): (12, 8),
+    (10, 3): (12, 9),
+    (11, 0): (13, 0),
+    (12, 0): (12, 8),
+    (12, 1): (12, 9),
+}
+"""The first toolkit that compiles for a compute capability; those that are not here are older than any in use.
+
+By `ptxas --help` of NVIDIA's packages 11.8, 12.4, 12.6, 12.8, 12.9 and 13.0, as `_oldest`; 11.1 by
+https://reviews.llvm.org/D88668.
+"""
+_LAST_FOR_OLD: Version = (12, 9)
+"""The last toolkit before the one that dropped all below compute capability 7.5."""
 _USUAL: Version = (12, 4)
 """What a driver is taken to speak that does not say."""
 _WHEELS_FOR = frozenset({"x86_64", "amd64"})
@@ -73,7 +94,7 @@ def cuda_sentence(target: Target) -> str:
     speaks = _version(target.cuda)
     if speaks is not None and speaks < _WHEELS[-1].cuda:
         return f"Update the NVIDIA driver: it speaks CUDA {target.cuda}, and llama.cpp needs 11.8 or newer."
-    if target.nvcc is not None and _runs(speaks, _version(target.toolkit)):
+    if target.nvcc is not None and _serves(target, _version(target.toolkit)):
         toolkit = f"CUDA {target.toolkit}" if target.toolkit else "the CUDA toolkit"
         return f"Build it with {toolkit}, which is installed here: {_cuda_build(target)}"
     found = _cuda_wheel(target)
@@ -81,7 +102,7 @@ def cuda_sentence(target: Target) -> str:
         return f"Install the wheel for CUDA {found.cuda[0]}.{found.cuda[1]}: {wheel(found.name, *_runtime(found))}"
     return (
         "There is no ready-made wheel for this machine: install NVIDIA's CUDA toolkit"
-        f"{f' {target.cuda}' if target.cuda else ''}, then {_cuda_build(target)}"
+        f"{_toolkit_to_install(target)}, then {_cuda_build(replace(target, nvcc=None))}"
     )
 
 
@@ -116,9 +137,31 @@ def _runtime(found: _Wheel) -> tuple[str, str]:
     return f"nvidia-cuda-runtime-cu{major}", f"nvidia-cublas-cu{major}"
 
 
-def _runs(driver: Version | None, made_with: Version | None) -> bool:
-    """Whether a driver runs machine code made with that CUDA: all of its own generation, nothing of a later one."""
-    return driver is None or made_with is None or made_with[0] <= driver[0]
+def _toolkit_to_install(target: Target) -> str:
+    """Its number after a blank, the newest that serves; empty where none is known to."""
+    newest = _version(target.cuda)
+    served = [one for one in (newest, _LAST_FOR_OLD) if one is not None and _serves(target, one)]
+    return f" {served[0][0]}.{served[0][1]}" if newest is not None and served else ""
+
+
+def _serves(target: Target, toolkit: Version | None) -> bool:
+    """Whether a toolkit compiles for every processor, and the driver runs that; where nobody says, it does.
+
+    A driver runs machine code made with any CUDA of its own generation, and nothing of a later one.
+    """
+    if toolkit is None:
+        return True
+    newest, capabilities = _version(target.cuda), [_version(one) for one in target.capabilities]
+    return (newest is None or toolkit[0] <= newest[0]) and all(
+        one is None or (_oldest(toolkit) <= one and _SINCE.get(one, toolkit) <= toolkit) for one in capabilities
+    )
+
+
+def _oldest(toolkit: Version) -> Version:
+    """The oldest compute capability that a toolkit compiles for."""
+    if toolkit >= (13, 0):
+        return (7, 5)
+    return (5, 0) if toolkit >= (12, 0) else (3, 5)
 
 
 def _version(words: str | None) -> Version | None:

@@ -125,6 +125,39 @@ def test_a_toolkit_of_a_later_generation_than_the_driver_is_left_alone() -> None
     assert advice(replace(RTX, cuda="12.4"), cuda_toolkit=toolkit).endswith(WHEELS + "cu124")
 
 
+@pytest.mark.parametrize(
+    ("toolkit", "cuda", "capability", "builds"),
+    [
+        ("13.0", "13.0", "6.1", False),
+        ("12.9", "13.0", "6.1", True),
+        ("12.4", "12.8", "12.0", False),
+        ("12.0", "12.8", "12.0", False),
+        ("12.8", "12.8", "12.0", True),
+        ("12.8", "13.0", "10.3", False),
+        ("13.0", "13.0", "7.5", True),
+        ("13.0", "13.0", "12.1", True),
+        ("11.5", "12.4", "8.9", False),
+        ("11.5", "12.4", "8.6", True),
+        (None, "13.0", "12.0", True),
+    ],
+)
+def test_a_toolkit_that_does_not_compile_for_the_gpu_is_left_alone(
+    toolkit: str | None, cuda: str, capability: str, builds: bool
+) -> None:
+    installed = CudaToolkit(nvcc="/usr/local/cuda/bin/nvcc", version=toolkit)
+    said = advice(replace(RTX, cuda=cuda, compute_capability=capability), cuda_toolkit=installed)
+    assert ("ARCHITECTURES=" in said) is builds
+    assert ("Install the wheel for CUDA" in said) is not builds
+
+
+def test_the_toolkit_to_install_is_one_that_compiles_for_the_gpu() -> None:
+    here = CudaToolkit(nvcc="/usr/local/cuda/bin/nvcc", version="13.0")
+    said = advice(replace(RTX, cuda="13.0", compute_capability="5.2"), cuda_toolkit=here)
+    assert "install NVIDIA's CUDA toolkit 12.9, then" in said
+    assert "-DCMAKE_CUDA_ARCHITECTURES=52" in said
+    assert "/usr/local/cuda/bin/nvcc" not in said, "that one cannot"
+
+
 def test_no_wheel_for_arm() -> None:
     arm = replace(EPYC, cpu=replace(EPYC.cpu, architecture="aarch64"))
     said = advice(SPARK, machine=arm)
