@@ -7,7 +7,7 @@ import re
 from slmtui.core import llama_builds
 from slmtui.core.llama_builds import Target
 from slmtui.core.machine import EngineState, Gpu, Machine, imitated
-from slmtui.core.text import counted
+from slmtui.core.text import counted, one_line
 
 _SERVED_BY = {"NVIDIA": ("cuda", "vulkan"), "Apple": ("metal", "mtl"), "AMD": ("rocm", "hip", "vulkan")}
 _BUILT_FOR = re.compile(r"\bCUDA : ARCHS = ([\d,]+)")
@@ -68,9 +68,14 @@ def _idle(gpu: Gpu, machine: Machine) -> str | None:
     if machine.cuda_hidden:
         return None  # a note says so, and no build would help
     todo = llama_builds.cuda_sentence(_target(machine))
-    built_for = _built_for(machine)
-    if built_for is None:
+    if _built_for(machine) is None:
         return f"{gpu.name} is idle: no installed engine can use it. {todo}"
+    if not machine.cuda_numbered:
+        visible = one_line(machine.cuda_visible_devices or "")
+        return (
+            f"{gpu.name} is idle: the installed llama.cpp knows CUDA, and CUDA_VISIBLE_DEVICES={visible} shows it no GPU."
+            " Unset it, or name one that `nvidia-smi -L` lists."
+        )
     speaks = f"; its driver speaks CUDA {gpu.cuda}" if gpu.cuda else ""
     return f"{gpu.name} is idle: the installed llama.cpp knows CUDA but finds no device{speaks}. {todo}"
 

@@ -152,6 +152,17 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         """Whether CUDA_VISIBLE_DEVICES hides every GPU from CUDA engines."""
         return self.cuda_visible_devices is not None and self.cuda_visible_devices.strip() in {"", "-1"}
 
+    @property
+    def cuda_numbered(self) -> bool:
+        """Whether CUDA_VISIBLE_DEVICES is not set, or begins with the number of a GPU that is here.
+
+        CUDA leaves out all from the first on that it does not know; which UUIDs it knows, nobody says here.
+        """
+        if self.cuda_visible_devices is None:
+            return True
+        first = self.cuda_visible_devices.partition(",")[0].strip()
+        return first.isdecimal() and int(first) < sum(gpu.vendor == "NVIDIA" for gpu in self.gpus)
+
 
 _NOISE = re.compile(
     r"\((?:R|TM|C)\)|[®™]|^\d+th Gen |\s+@.*|\s+w/ .*|\s+with Radeon.*|\s+(?:\w+-Core )?Processor\b|\s+CPU\b",

@@ -177,6 +177,21 @@ def test_hidden_gpus_need_no_build() -> None:
     assert gpu_advice(hidden) is None, "a note tells of it"
 
 
+@pytest.mark.parametrize("visible", ["5", "1", "none", "-1,0", "GPU-12345", "MIG-1,0"])
+def test_a_build_is_not_blamed_for_what_the_environment_hides(visible: str) -> None:
+    engine = replace(LLAMA, build=KNOWS_CUDA)
+    said = advice(RTX, RADEON, engines=(engine,), cuda_visible_devices=visible)
+    assert f"CUDA_VISIBLE_DEVICES={visible} shows it no GPU. Unset it" in said
+    assert "Install" not in said
+
+
+def test_a_gpu_that_the_environment_names_and_the_build_does_not_find() -> None:
+    engine = replace(LLAMA, build=KNOWS_CUDA)
+    second = replace(RTX, index=1)
+    assert "Install the wheel" in advice(RTX, second, engines=(engine,), cuda_visible_devices="1,7")
+    assert "Install the wheel" in advice(RTX, cuda_visible_devices="GPU-12345"), "this build knows no CUDA"
+
+
 def test_a_gpu_that_is_left_out() -> None:
     engine = replace(LLAMA, devices=("CUDA0 NVIDIA RTX 4070", "CPU"), build=KNOWS_CUDA.replace("800", "890"))
     two = (replace(RTX, cuda="12.4"), replace(RTX, index=1, cuda="12.4"))
