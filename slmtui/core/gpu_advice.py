@@ -42,7 +42,12 @@ def _has_build(gpu: Gpu, machine: Machine) -> bool:
 
 
 def _served(gpu: Gpu, engines: tuple[EngineState, ...]) -> bool:
-    installed = [engine for engine in engines if engine.version is not None]
+    # An unusable llama.cpp has advice of its own, and the build that is advised here would be another of the same.
+    installed = [
+        engine
+        for engine in engines
+        if engine.version is not None and (engine.name == "llama.cpp" or engine.trial != "unusable")
+    ]
     if gpu.vendor == "Apple" and any(engine.name == "MLX" for engine in installed):
         return True
     devices = " ".join(device for engine in installed for device in engine.devices).lower()
@@ -73,8 +78,8 @@ def _idle(gpu: Gpu, machine: Machine) -> str | None:
     if not machine.cuda_numbered:
         visible = one_line(machine.cuda_visible_devices or "")
         return (
-            f"{gpu.name} is idle: the installed llama.cpp knows CUDA, and CUDA_VISIBLE_DEVICES={visible} shows it no GPU."
-            " Unset it, or name one that `nvidia-smi -L` lists."
+            f"{gpu.name} is idle: the installed llama.cpp knows CUDA, and CUDA_VISIBLE_DEVICES={visible} shows it no"
+            " GPU. Unset it, or name one that `nvidia-smi -L` lists."
         )
     speaks = f"; its driver speaks CUDA {gpu.cuda}" if gpu.cuda else ""
     return f"{gpu.name} is idle: the installed llama.cpp knows CUDA but finds no device{speaks}. {todo}"

@@ -56,6 +56,8 @@ def test_advice_for_apple() -> None:
     assert "-DGGML_METAL=on" in (gpu_advice(cpu_only) or "")
     mlx = EngineState(name="MLX", version="0.32.2", devices=("Metal",))
     assert gpu_advice(replace(cpu_only, engines=(LLAMA, mlx))) is None
+    broken = replace(mlx, trial="unusable")
+    assert "-DGGML_METAL=on" in (gpu_advice(replace(cpu_only, engines=(LLAMA, broken))) or "")
     rosetta = replace(cpu_only, cpu=replace(AIR.cpu, architecture="x86_64"))
     assert gpu_advice(rosetta) is None, "a Metal build would not help Rosetta's Python; the note says what does"
 
