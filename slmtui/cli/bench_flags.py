@@ -59,7 +59,7 @@ def _add_lists(parser: argparse.ArgumentParser) -> None:
         (("-ctk", "--cache-type-k"), names, "TYPE", "type of the cache's keys (f16)"),
         (("-ctv", "--cache-type-v"), names, "TYPE", "type of the cache's values (f16)"),
         (("-fa", "--flash-attn"), flash_attention, "on|off|auto", "flash attention (auto)"),
-        (("-dev", "--device"), names, "DEVICE", "cpu, gpu, cuda:0 …; default: the GPU where one is usable"),
+        (("-dev", "--device"), devices, "DEVICE", "cpu, gpu, cuda:0 …; default: the GPU where one is usable"),
         (("-ngl", "--n-gpu-layers"), layers, "N|all|fit", "layers on the GPU; fit: as many as its memory holds (all)"),
         (("-sm", "--split-mode"), split_modes, "layer|row|none", "how several GPUs share a model (layer)"),
         (("-ts", "--tensor-split"), shares, "A/B", "each GPU's share; default: by free memory"),
@@ -171,6 +171,15 @@ def shares(text: str) -> tuple[tuple[float, ...], ...]:
         return tuple(shares_of(item) for item in names(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} are no shares such as 3/1") from None
+
+
+def devices(text: str) -> tuple[str, ...]:
+    """`cpu,cuda:0`, in any spelling.
+
+    Raises:
+        argparse.ArgumentTypeError: there is none.
+    """
+    return names(text.casefold())
 
 
 def flash_attention(text: str) -> tuple[str, ...]:

@@ -15,8 +15,10 @@ from slmtui.cli.terminal import CommandError, UsageError, print_json, progress, 
 from slmtui.core import ranges, text
 from slmtui.core.catalog import LocalModel
 from slmtui.core.events import AnyEvent, Done, Failed, Loading, Prefilled, Tokens
+from slmtui.core.granted import refusal
 from slmtui.core.machine import ENGINES
 from slmtui.core.places import memory_words
+from slmtui.core.plan import Grid
 from slmtui.core.sampling import Sampling, SamplingError, checked
 from slmtui.lab.loaded import LoadedModel, LoadOptions
 from slmtui.lab.services import Services
@@ -59,6 +61,12 @@ def _problem(options: argparse.Namespace, prompt: str) -> str | None:
     return None
 
 
+def _not_had(options: argparse.Namespace, models: Sequence[LocalModel]) -> str | None:
+    """Why the models' engine does not have what was asked for."""
+    threads, layers = (None if value is None else (value,) for value in (options.threads, options.n_gpu_layers))
+    return refusal(Grid(threads=threads, gpu_layers=layers), {model.format for model in models})
+
+
 class _Conversation:
     """One prompt, one answer from each model."""
 
@@ -75,6 +83,8 @@ class _Conversation:
         """Load, ask, print; returns the exit code."""
         sampling = self._sampling()
         models = [self._services.find(spec) for spec in self._options.models]
+        if (wrong := _not_had(self._options, models)) is not None:
+            raise CommandError(wrong)
         if self._options.n_gpu_layers and self._options.device is None:
             await self._check_gpu(models)
         options = LoadOptions(

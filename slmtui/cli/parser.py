@@ -175,7 +175,13 @@ def _add_tasks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--threads", type=int, metavar="THREADS", help="threads; default: physical cores")
     parser.add_argument("-c", "--context", type=int, metavar="TOKENS", help="tokens of context")
-    parser.add_argument("-dev", "--device", metavar="DEVICE", help="cpu, gpu, cuda:0 …; default: the GPU where usable")
+    parser.add_argument(
+        "-dev",
+        "--device",
+        type=str.casefold,
+        metavar="DEVICE",
+        help="cpu, gpu, cuda:0 …; default: the GPU where usable",
+    )
     parser.add_argument(
         "-ngl", "--n-gpu-layers", type=layer_wish, metavar="N|all|fit", help="layers on the GPU; default: all"
     )

@@ -10,6 +10,7 @@ from itertools import product
 import msgspec
 
 from slmtui.core.catalog import Format, LocalModel
+from slmtui.core.granted import own_setup, refusal
 from slmtui.core.machine import ENGINES, EngineState, Machine, imitated
 from slmtui.core.plan import Cell, Grid, Plan, PlanError, Setup, Shape
 
@@ -77,10 +78,14 @@ def make_plan(
     `trained_context` is each model's by its id, in tokens; only a sweep's depths need it.
 
     Raises:
-        PlanError: a value cannot be measured, or needs a device that is not here.
+        PlanError: a value cannot be measured, needs a device that is not here, or is one that the engine of these
+            models does not have.
     """
     grid = PRESETS[preset].changed_by(changes).checked()
     grids = _placed(grid, models, machine)
+    places = tuple(dict.fromkeys(device for each in grids.values() for device in each.devices or ()))
+    if changes is not None and (why := refusal(changes, grids, places)) is not None:
+        raise PlanError(why)
     identity = secrets.token_hex(4)
     cells: list[Cell] = []
     for model in models:
@@ -90,6 +95,7 @@ def make_plan(
             tests = list(_sweep(mine, machine, trained))
         else:
             tests = list(product(mine.setups(), mine.shapes()))
+        tests = list(dict.fromkeys((own_setup(setup, model.format), shape) for setup, shape in tests))
         cells += [
             Cell(key=f"{identity}.{len(cells) + number:03d}", model=model, setup=setup, shape=shape)
             for number, (setup, shape) in enumerate(tests, start=1)

@@ -11,7 +11,8 @@ import msgspec
 
 from slmtui.core import ranges
 from slmtui.core.catalog import LocalModel
-from slmtui.core.plan import PlanError
+from slmtui.core.granted import refusal
+from slmtui.core.plan import Grid, PlanError
 from slmtui.core.probe import Labels, PlannedTask, ProbeCell, ProbePlan, Scorer, Style
 from slmtui.core.probe_draw import WORDS
 from slmtui.core.text import counted, one_line
@@ -85,6 +86,7 @@ def make_plan(
     grid = PRESETS[preset].changed_by(changes).checked()
     _check_names(tasks)
     _check_exact(models, exact=bool(grid.exact))
+    _check_threads(models, grid.threads)
     return ProbePlan(
         id=secrets.token_hex(4),
         preset=preset,
@@ -118,6 +120,7 @@ def extended(
     every_task = {task.id: task for task in (*tasks, *plan.tasks)}.values()
     _check_names([*plan.tasks, *tasks])
     _check_exact(list(every_model), exact=plan.exact)
+    _check_threads(list(every_model), changes.threads)
     grid = ProbeGrid(
         shots=(*{cell.shots for cell in plan.cells}, *(changes.shots or ())),
         seeds=max(changes.seeds or 1, *(cell.seed for cell in plan.cells)),
@@ -193,6 +196,12 @@ def _check_exact(models: Sequence[LocalModel], *, exact: bool) -> None:
             f"{one_line(other.name)} cannot be asked with exact: MLX's cache holds the model's own numbers, not 32-bit "
             "ones; leave exact out, or ask GGUF models alone"
         )
+
+
+def _check_threads(models: Sequence[LocalModel], threads: int | None) -> None:
+    asked = Grid() if threads is None else Grid(threads=(threads,))
+    if (why := refusal(asked, {model.format for model in models})) is not None:
+        raise PlanError(why)
 
 
 def _check_names(tasks: Sequence[PlannedTask]) -> None:

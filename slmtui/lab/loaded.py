@@ -82,10 +82,11 @@ class LoadedModel:
         if load is None:
             return Settings()
         largest = self.facts.context or load.batch
+        micro_batch = min(load.micro_batch, load.batch, largest)
         if load.engine == "MLX":  # it has no such settings as threads, layers, or types of the cache
             return Settings(
                 batch=min(load.batch, largest),
-                micro_batch=min(load.micro_batch, load.batch, largest),
+                micro_batch=None if self.facts.device == "cpu" else micro_batch,
                 context=self.facts.context,
                 type_k=self.facts.kv_type,
                 type_v=self.facts.kv_type,
@@ -95,7 +96,7 @@ class LoadedModel:
             threads=load.threads,
             threads_batch=load.threads_batch or load.threads,
             batch=min(load.batch, largest),
-            micro_batch=min(load.micro_batch, load.batch, largest),
+            micro_batch=micro_batch,
             context=self.facts.context,
             type_k=load.type_k,
             type_v=load.type_v,

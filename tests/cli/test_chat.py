@@ -106,6 +106,14 @@ def test_a_model_that_fails_does_not_take_the_others_with_it() -> None:
 
 
 @needs_mlx
+def test_what_the_engine_of_a_model_does_not_have_is_refused(mlx_forms: Forms) -> None:
+    for flags, words in ((("-t", "1"), "how many threads MLX uses"), (("-ngl", "3"), "whole model on one device")):
+        refused = run("chat", mlx_forms("bf16"), "-p", "Hello", *flags)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert words in refused.stderr
+
+
+@needs_mlx
 def test_the_gguf_and_the_mlx_form_of_a_model_side_by_side(mlx_forms: Forms) -> None:
     path = mlx_forms("bf16")
     done = run("chat", SOURCE, path, "-p", "What is prefill?", "--temp", "0", "-n", "12")

@@ -109,7 +109,7 @@ def test_damaged_settings_and_store(home: Path) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_prompt_longer_than_the_context(engine: str, mlx_forms: Forms, home: Path) -> None:
     model = mlx_forms("bf16") if engine == "MLX" else "pocket-5m:F16"
-    done = run("chat", model, "-c", "256", "-t", "1", "-p", "word " * 400)
+    done = run("chat", model, "-c", "256", "-p", "word " * 400)
     assert_fails(done, "the context holds 256")
     assert_nothing_left(home)
 
@@ -291,7 +291,7 @@ def test_workers_do_not_outlive_a_program_that_is_killed(number: signal.Signals,
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_worker_that_is_killed_is_told_and_fails(engine: str, mlx_forms: Forms, home: Path, tmp_path: Path) -> None:
     model = endless(mlx_forms("bf16"), tmp_path) if engine == "MLX" else endless_story(tmp_path)
-    process = start("chat", model, "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
+    process = start("chat", model, "--raw", "-p", "Once", "-c", "32768", "-n", "32000")
     assert process.stdout is not None
     assert process.stdout.read(20), "the answer has begun"
     for one in processes_of(home):

@@ -146,6 +146,60 @@ class TestExpansion:
             plan(changes=Grid(devices=("gpu",)), machine=machine)
 
     @pytest.mark.parametrize(
+        "changes",
+        [
+            Grid(threads=(1, 2)),
+            Grid(micro_batches=(8, 64, 512)),
+            Grid(kv_types=(("q8_0", "q8_0"), ("f16", "f16"))),
+            Grid(flash_attention=("on", "off")),
+            Grid(split_modes=("row",), tensor_splits=((1.0, 1.0), (3.0, 1.0))),
+            Grid(gpu_layers=(10, 20), devices=("cpu", "gpu")),
+        ],
+    )
+    def test_what_an_engine_does_not_have_is_varied_for_the_other_models_alone(self, changes: Grid) -> None:
+        machine = with_both("CUDA0 NVIDIA H200", "CPU")
+        both = make_plan("quick", [POCKET, MLX], changes, machine)
+        alone = make_plan("quick", [POCKET], changes, machine)
+        assert [cell.setup for cell in both.cells if cell.model == POCKET] == [cell.setup for cell in alone.cells]
+        assert [cell.setup for cell in both.cells if cell.model == MLX] == [Setup()]
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (Grid(threads=(1, 2)), "how many threads MLX uses cannot be set; leave the number of threads out"),
+            (Grid(threads=(4,)), "how many threads"),
+            (Grid(micro_batches=(8, 64, 512), devices=("cpu",)), "leave the micro-batch size out"),
+            (Grid(kv_types=(("q8_0", "q8_0"),)), "the model's own numbers; leave its type out"),
+            (Grid(kv_types=(("f16", "f16"), ("q8_0", "f16"))), "the model's own numbers"),
+            (Grid(flash_attention=("off",)), "leave flash attention out"),
+            (Grid(flash_attention=("auto", "on")), "leave flash attention out"),
+            (Grid(split_modes=("row",)), "leave the split out"),
+            (Grid(split_modes=("layer", "none")), "leave the split out"),
+            (Grid(tensor_splits=((1.0, 1.0),)), "leave the shares out"),
+        ],
+    )
+    def test_what_the_engine_of_all_models_does_not_have_is_refused(self, changes: Grid, words: str) -> None:
+        with pytest.raises(PlanError, match=words):
+            make_plan("quick", [MLX], changes, with_both("CPU", "metal"))
+
+    def test_what_names_the_engine_s_own_way_is_granted(self) -> None:
+        usual = Grid(flash_attention=("on",), kv_types=(("f16", "f16"),), split_modes=("none",), gpu_layers=(-1,))
+        (cell,) = make_plan("quick", [MLX], usual, with_both("CPU", "metal")).cells
+        assert cell.setup == Setup(device="gpu", gpu_layers=-1)
+        (cell,) = make_plan("survey", [MLX], None, with_both("CPU", "CPU")).cells
+        assert cell.setup == Setup(context=2048)
+        steps = make_plan("quick", [MLX], Grid(micro_batches=(64, 512)), with_both("CPU", "metal"))
+        assert [cell.setup.micro_batch for cell in steps.cells] == [64, 512]
+
+    def test_a_whole_model_is_on_the_gpu_or_none_of_it(self) -> None:
+        machine = with_both("CPU", "metal")
+        made = make_plan("quick", [MLX], Grid(gpu_layers=(0, -1)), machine)
+        assert [(c.setup.device, c.setup.gpu_layers) for c in made.cells] == [("cpu", 0), ("gpu", -1)]
+        for layers in ((10,), (-1, -2), (0, 10)):
+            with pytest.raises(PlanError, match="a whole model on one device; leave the number of layers out"):
+                make_plan("quick", [MLX], Grid(gpu_layers=layers), machine)
+
+    @pytest.mark.parametrize(
         ("changes", "words"),
         [
             (Grid(prompt_tokens=(-1,)), "prompt tokens must be at least 0, not -1"),
@@ -209,6 +263,13 @@ class TestPresets:
         assert {cell.shape.context - cell.shape.depth for cell in made.cells} == {256}
         changed = make_plan("sweep", [POCKET], Grid(depths=(0, 64), threads=(2, 3)), MACHINE, {})
         assert [(c.shape.depth, c.setup.threads) for c in changed.cells] == [(0, 2), (64, 2), (0, 3)]
+
+    def test_a_sweep_of_a_model_that_has_no_threads_to_set_has_depths_alone(self) -> None:
+        machine = with_both("CPU", "CPU")
+        made = make_plan("sweep", [POCKET, MLX], None, machine, {POCKET.id: 512, MLX.id: 512})
+        assert [(c.shape.depth, c.setup.threads) for c in made.cells if c.model == MLX] == [(0, None), (256, None)]
+        assert len([cell for cell in made.cells if cell.model == POCKET]) == 5
+        assert [c.shape.depth for c in make_plan("sweep", [MLX], None, machine, {}).cells] == [0, 256, 1024]
 
     @pytest.mark.parametrize(
         ("trained", "depths"),

@@ -93,6 +93,15 @@ def test_a_model_in_mlx_s_format_has_no_exact_cache() -> None:
     exact = make_plan("quick", MODELS, TASKS, ProbeGrid(exact=True))
     with pytest.raises(PlanError, match="Folder cannot be asked with exact"):
         extended(exact, [folder], [])
+
+
+def test_models_in_mlx_s_format_have_no_threads_to_set() -> None:
+    folder = msgspec.structs.replace(model("folder"), format="MLX")
+    with pytest.raises(PlanError, match="how many threads MLX uses cannot be set"):
+        make_plan("quick", [folder], TASKS, ProbeGrid(threads=2))
+    assert make_plan("quick", [*MODELS, folder], TASKS, ProbeGrid(threads=2)).threads == 2
+    with pytest.raises(PlanError, match="how many threads MLX uses cannot be set"):
+        extended(make_plan("quick", [folder], TASKS), [], [], ProbeGrid(threads=2))
     assert folder in extended(make_plan("quick", MODELS, TASKS), [folder], []).models
 
 

@@ -212,7 +212,7 @@ async def test_both_engines_answer_side_by_side_and_each_says_how(shared: Servic
         assert prompted(llama).text == prompted(mlx).text
         ours, theirs = (seat.measurements[0] for seat in reversed(seats))
     assert theirs.allocator is None
-    assert ours.settings.threads is None
+    assert (ours.settings.threads, ours.settings.micro_batch) == (None, None)
     assert ours.settings.type_k == "bf16"
     assert ours.file_sha256 == model_sha256(path, shared.paths.hashes)
     told_row = row(ours)
