@@ -28,9 +28,6 @@ from slmtui.engine.mlx_sampler import Sampler
 if TYPE_CHECKING:
     import numpy as np
 
-_PROCESSOR_TOKENS = 64
-"""Tokens of a prompt that a processor evaluates in one go; between two of them it can be stopped. More are no faster:
-Pocket 5M in bf16 reads 664 a second 64 at a time, 637 with 128."""
 _TIDY_TOKENS = 256
 """Tokens after which freed buffers go back to the system, as mlx-lm does; MLX keeps them otherwise."""
 
@@ -46,8 +43,7 @@ class Evaluator(evaluator.Evaluator):
         self.micro_batch = min(opened.request.micro_batch, self.batch)
         self.trained_size = opened.trained_context
         self.cached: list[int] = []
-        self._together = _PROCESSOR_TOKENS if opened.device == "cpu" else self.size
-        """Tokens that are evaluated in one go."""
+        self._together = opened.together
         self._ahead = opened.device != "cpu"
         """Whether a step is begun before the one before it is read. A processor is not idle in between, and MLX comes
         back from beginning a step there when it is nearly done, so that a token would be read a whole step late."""
@@ -171,7 +167,7 @@ class Evaluator(evaluator.Evaluator):
         """
         import numpy as np
 
-        together = max(wanted, min(self.micro_batch, self._together))  # others than those wanted are computed too
+        together = max(wanted, self._together)  # others than those wanted are computed too
         self.hold([*self.cached, *tokens[:-together]])
         self.check_stop()
         with self._failing():

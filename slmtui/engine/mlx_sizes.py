@@ -15,15 +15,24 @@ class Cell(NamedTuple):
     """Of one token's keys and values."""
     step: int
     """Tokens by which it grows."""
-    most: int | None
-    """Tokens that it keeps at most; None keeps all."""
-    state_bytes: int
+    window: int | None = None
+    """Tokens that it goes round in; what is evaluated in one go stands behind those that the first token still sees."""
+    chunk: int | None = None
+    """Tokens to which it is cut before it grows."""
+    state_bytes: int = 0
     """Of what does not grow."""
 
-    def bytes_in(self, context: int) -> int:
-        """Keys and values of a context that is full."""
-        grown = -(-context // self.step) * self.step
-        return self.token_bytes * (grown if self.most is None else min(grown, self.most))
+    def bytes_in(self, context: int, together: int) -> int:
+        """Keys and values of a context that is full, so many of its tokens evaluated in one go."""
+        held = self._rounded(context)
+        if self.window is not None:
+            held = min(held, self.window - 1 + together)
+        elif self.chunk is not None:
+            held = min(held, self.chunk + self._rounded(together))
+        return self.token_bytes * held
+
+    def _rounded(self, tokens: int) -> int:
+        return -(-tokens // self.step) * self.step
 
 
 def cells(caches: Sequence[Any]) -> Iterator[Cell]:
@@ -35,11 +44,10 @@ def cells(caches: Sequence[Any]) -> Iterator[Cell]:
         keys = getattr(cache, "keys", None)
         if keys is None:
             empty = cache.empty() if hasattr(cache, "empty") else False
-            yield Cell(0, 1, None, 0 if empty else int(cache.nbytes))
+            yield Cell(0, 1, state_bytes=0 if empty else int(cache.nbytes))
             continue
-        held = keys.shape[-2]
-        most = getattr(cache, "max_size", None) or getattr(cache, "chunk_size", None)
-        yield Cell(int(cache.nbytes) // held, getattr(cache, "step", 1), most, 0)
+        token_bytes, step = int(cache.nbytes) // keys.shape[-2], getattr(cache, "step", 1)
+        yield Cell(token_bytes, step, getattr(cache, "max_size", None), getattr(cache, "chunk_size", None))
 
 
 def read_bytes(model: Any, words: int, used_experts: int | None) -> int:

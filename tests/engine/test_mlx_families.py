@@ -12,6 +12,7 @@ import pytest
 from slmtui.core.events import Loaded, Repeated, Scored, StopReason, total_bytes
 from slmtui.engine.protocol import Load, Measure, Question, Score
 from tests.engine import mlx_families
+from tests.engine.mlx_evaluators import evaluator_on
 from tests.engine.support import done, loaded, of, prompted, run, tell, text_of, worker
 from tests.mlx_models import Forms, needs_mlx
 
@@ -62,6 +63,18 @@ async def test_every_request(tmp_path: Path, family: Callable[[str], Path], name
         assert text_of(await run(client, tell(TEXT, 12, ignore_end=True))) == text
 
 
+@pytest.mark.parametrize(("device", "together"), [("cpu", 64), ("metal", 256)])
+@pytest.mark.parametrize("name", mlx_families.FAMILIES)
+async def test_caches_hold_what_was_planned(
+    family: Callable[[str], Path], name: str, device: str, together: int
+) -> None:
+    evaluator, model, opened = evaluator_on(device, family(name), context=600, micro_batch=256)
+    assert opened.together == together
+    planned = sum(part.bytes for part in opened.memory if part.kind in ("KV cache", "recurrent state"))
+    evaluator.prefill([*range(300, 900)], evaluator.batch, None)
+    assert model.held.total() == planned
+
+
 async def test_what_they_take_and_read(tmp_path: Path, family: Callable[[str], Path]) -> None:
     found: dict[str, Loaded] = {}
     async with worker(tmp_path / "log") as client:
@@ -72,7 +85,7 @@ async def test_what_they_take_and_read(tmp_path: Path, family: Callable[[str], P
             found[name] = ending
     token = 2 * 2 * 16 * 4  # keys and values of two heads of 16 numbers, each of 4 bytes
     windowed = found["gemma3_text"].memory
-    assert total_bytes(windowed, "KV cache") == token * (2 * 512 + 2 * 8), "two layers keep all, two a window"
+    assert total_bytes(windowed, "KV cache") == token * (2 * 512 + 2 * (7 + 64)), "two layers keep all, two a window"
     hybrid = found["lfm2"].memory
     assert total_bytes(hybrid, "KV cache") == token * 2 * 512
     assert total_bytes(hybrid, "recurrent state") == 2 * 2 * 64 * 4, "two layers keep two tokens' worth"

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from itertools import islice
-from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from slmtui.core.sampling import Sampling
-from slmtui.engine.mlx_files import read_folder
-from tests.engine.mlx_requests import request
+from tests.engine.mlx_evaluators import evaluator_on
 from tests.mlx_models import Forms, needs_mlx
-
-if TYPE_CHECKING:
-    from slmtui.engine.mlx_evaluate import Evaluator
 
 pytestmark = needs_mlx
 PROMPT = list(range(300, 312))
 GREEDY = Sampling(temperature=0, max_tokens=10)
-
-
-def evaluator_on(device: str, forms: Forms, **changes: object) -> Evaluator:
-    """Pocket on the processor, which its evaluator takes for this device."""
-    from slmtui.engine.mlx_evaluate import Evaluator
-    from slmtui.engine.mlx_model import OpenModel
-
-    asked = request(forms("bf16"), **changes)
-    opened: Any = OpenModel(read_folder(asked.path), asked)
-    opened.device = device
-    return Evaluator(opened, Event())
 
 
 @pytest.fixture
@@ -52,7 +36,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_a_gpu_works_one_step_ahead_and_a_processor_does_not(
     mlx_forms: Forms, begun: list[object], device: str, ahead: int
 ) -> None:
-    evaluator = evaluator_on(device, mlx_forms)
+    evaluator, _, _ = evaluator_on(device, mlx_forms("bf16"))
     evaluator.prefill(PROMPT, 512, None)
     tokens = evaluator.sampled(GREEDY)
     drawn = list(islice(tokens, 4))
@@ -74,3 +58,39 @@ def test_a_gpu_works_one_step_ahead_and_a_processor_does_not(
     assert len(begun) == 2 + ahead
     steps.close()
     assert len(list(evaluator.stepped([305, 306, 307]))) == 3
+
+
+@pytest.mark.parametrize(
+    ("device", "micro_batch", "together"), [("cpu", 128, 64), ("cpu", 16, 64), ("metal", 128, 128), ("metal", 512, 200)]
+)
+def test_a_benchmark_s_prompt_is_evaluated_in_micro_batches_too(
+    mlx_forms: Forms, device: str, micro_batch: int, together: int
+) -> None:
+    evaluator, model, _ = evaluator_on(device, mlx_forms("bf16"), micro_batch=micro_batch, context=200)
+    evaluator.prefill([*range(300, 500)], evaluator.batch, None)
+    assert sum(model.tokens) == 200
+    assert max(model.tokens) == min(together, 199), "the last token, whose logits are wanted, comes alone"
+
+
+@pytest.mark.parametrize(("kind", "together", "tokens"), [
+    ("RotatingKVCache", 1, 512), ("RotatingKVCache", 64, 575), ("RotatingKVCache", 512, 1023),
+    ("ChunkedKVCache", 1, 768), ("ChunkedKVCache", 64, 768), ("ChunkedKVCache", 512, 1024),
+    ("KVCache", 64, 2048),
+])  # fmt: skip
+def test_what_a_cache_holds_is_what_is_planned(kind: str, together: int, tokens: int) -> None:
+    import mlx.core as mx
+    from mlx_lm.models import cache as caches
+
+    from slmtui.engine.mlx_sizes import cells
+
+    cache: Any = getattr(caches, kind)() if kind == "KVCache" else getattr(caches, kind)(512)
+    held = 0
+    for _ in range(0, 2048, together):
+        if kind == "ChunkedKVCache":
+            cache.maybe_trim_front()  # as Llama 4 does
+        added = mx.zeros((1, 2, together, 32))
+        cache.update_and_fetch(added, added)
+        held = max(held, cache.nbytes)
+    (cell,) = cells([cache])
+    assert cell.token_bytes == 2 * 2 * 32 * 4
+    assert cell.bytes_in(2048, together) == held == tokens * cell.token_bytes
