@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +22,8 @@ from slmtui.cli.terminal import (
 from slmtui.core import text
 from slmtui.core.catalog import LocalModel, ModelCard, Variant
 from slmtui.core.estimate import Range
+from slmtui.core.events import Failed
+from slmtui.core.fit import Fit
 from slmtui.core.fit_figures import FiguresError, place_of
 from slmtui.core.gguf import CACHE_TYPES
 from slmtui.core.outlook import Outlook, Place
@@ -32,14 +34,45 @@ from slmtui.lab import fit as lab
 from slmtui.lab.services import Services
 from slmtui.sources.gguf import GgufError
 
+_MLX_BASIS = "Memory in MLX: as a dry run plans it, without the worker itself; speeds are not estimated."
+
 
 class Row(NamedTuple):
     """A variant and what to expect of it."""
 
     id: str
     outlook: Outlook | None
-    measured: lab.Measured | None
-    suggestion: str | None
+    measured: lab.Measured | None = None
+    suggestion: str | None = None
+    planned: lab.Planned | None = None
+    """In place of an outlook for a model whose format only its engine reads."""
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the figures hold for."""
+        return self.outlook.setup.context if self.outlook else self.planned.context if self.planned else None
+
+    @property
+    def trained_context(self) -> int | None:
+        """Tokens that the model was trained for."""
+        known = self.outlook or self.planned
+        return known.trained_context if known else None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it takes."""
+        return self.outlook.process_bytes if self.outlook else self.planned.bytes if self.planned else None
+
+    @property
+    def fit(self) -> Fit | None:
+        """The verdict on what it takes."""
+        known = self.outlook or self.planned
+        return known.fit if known else None
+
+    @property
+    def basis(self) -> tuple[str, ...]:
+        """What the figures rest on, in sentences; empty where there are none."""
+        return self.outlook.basis if self.outlook else (_MLX_BASIS,) if self.planned else ()
 
 
 class _Offered(NamedTuple):
@@ -66,10 +99,16 @@ def fit(options: argparse.Namespace) -> int:
             return FAILED
         place = elsewhere or await _here(services)
         known = {} if elsewhere else await lab.measured(services)
-        rows = [_row(each, place, known, options) for each in wanted]
+        rows: list[Row] = []
+        for each in wanted:
+            try:
+                rows.append(await _row(services, each, place, known, options))
+            except CommandError as error:
+                say(f"slmtui fit: {error}")
+                failed = True
         if options.json:
             print_json([_document(row) for row in rows])
-        else:
+        elif rows:
             print_table([_table_row(row, _empty_columns(rows)) for row in rows])
             _say_basis(rows)
         return FAILED if failed else DONE
@@ -116,17 +155,25 @@ def _meant(services: Services, spec: str) -> list[LocalModel | _Offered]:
     if card is None:
         return [_readable(services.find_any(spec))]
     local = {one.variant.quantization: one for one in services.library() if one.card == card and one.variant}
-    variants = [variant for variant in card.variants if variant.format == "GGUF"]
+    known = [variant for variant in card.variants if variant.format == "GGUF" or variant.quantization in local]
+    variants = known
     if label:
-        wanted = matching(label, [variant.quantization for variant in variants])
-        variants = [variant for variant in variants if variant.quantization == wanted]
+        wanted = matching(label, [variant.quantization for variant in card.variants])
+        variants = [variant for variant in known if variant.quantization == wanted]
     if not variants:
-        there = ", ".join(f"{card.id}:{variant.quantization}" for variant in card.variants) or "none"
-        raise CommandError(
-            f"{card.id} has no GGUF variant{f' {text.one_line(label)}' if label else ''}; it has {there}"
-        )
+        raise CommandError(_not_told(card, label, known))
     here = ((variant, local.get(variant.quantization)) for variant in variants)
     return [_Offered(card, variant) if model is None else _readable(model) for variant, model in here]
+
+
+def _not_told(card: ModelCard, label: str, known: Sequence[Variant]) -> str:
+    """Why nothing can be said of a variant, and of which ones something can."""
+    there = ", ".join(f"{card.id}:{variant.quantization}" for variant in known) or "none"
+    mlx = matching(label, [variant.quantization for variant in card.variants]) if label else None
+    if mlx is not None:
+        named = f"{card.id}:{mlx}"
+        return f"{named} is in MLX's format, which only a dry run tells; `slmtui pull {named}`, or name one of {there}"
+    return f"{card.id} has no GGUF variant{f' {text.one_line(label)}' if label else ''}; it has {there}"
 
 
 def _readable(model: LocalModel) -> LocalModel:
@@ -136,23 +183,39 @@ def _readable(model: LocalModel) -> LocalModel:
     return model
 
 
-def _row(
-    each: LocalModel | _Offered, place: Place, known: Mapping[str, lab.Measured], options: argparse.Namespace
+async def _row(
+    services: Services,
+    each: LocalModel | _Offered,
+    place: Place,
+    known: Mapping[str, lab.Measured],
+    options: argparse.Namespace,
 ) -> Row:
-    if isinstance(each, LocalModel):
-        return _of_model(each, place, known, options)
-    return _of_card(each.card, each.variant, place, options)
+    if isinstance(each, _Offered):
+        return _of_card(each.card, each.variant, place, options)
+    if each.format == "MLX":
+        return Row(each.id, None, known.get(each.id), planned=await _planned(services, each, options))
+    return Row(each.id, lab.of_model(each, place, options.context, options.kv), known.get(each.id))
 
 
-def _of_model(model: LocalModel, place: Place, known: Mapping[str, lab.Measured], options: argparse.Namespace) -> Row:
-    found = lab.of_model(model, place, options.context, options.kv)
-    return Row(model.id, found, known.get(model.id), None)
+async def _planned(services: Services, model: LocalModel, options: argparse.Namespace) -> lab.Planned:
+    """What MLX says of a model here.
+
+    Raises:
+        CommandError: it says nothing, or another machine is meant.
+    """
+    name = text.one_line(model.id)
+    if options.on is not None:
+        raise CommandError(f"{name} is in MLX's format, which is told by a dry run on this machine; leave --on out")
+    found = await lab.planned(services, model, options.context, options.kv)
+    if isinstance(found, Failed):
+        raise CommandError(f"{name}: {found.message}")
+    return found
 
 
 def _of_card(card: ModelCard, variant: Variant, place: Place, options: argparse.Namespace) -> Row:
     found = lab.of_card(card, variant, place, options.context, options.kv)
     better = lab.suggestion(card, variant, place, options.context)
-    return Row(f"{card.id}:{variant.quantization}", found, None, better)
+    return Row(f"{card.id}:{variant.quantization}", found, suggestion=better)
 
 
 def _empty_columns(rows: list[Row]) -> set[str]:
@@ -160,18 +223,19 @@ def _empty_columns(rows: list[Row]) -> set[str]:
     setups = [row.outlook.setup for row in rows if row.outlook]
     empty = set() if any(row.measured for row in rows) else {"measured"}
     empty |= set() if any(setup.gpu_layers for setup in setups) else {"GPU layers"}
-    return empty | (set() if len({setup.context for setup in setups}) > 1 else {"context"})
+    several = len({setup.context for setup in setups}) > 1
+    return empty if several or any(row.planned for row in rows) else {*empty, "context"}
 
 
 def _table_row(row: Row, left_out: set[str]) -> dict[str, str]:
     found, seen = row.outlook, row.measured
     cells = {
         "model": text.one_line(row.id),
-        "context": f"{found.setup.context:,}" if found else text.NOT_MEASURED,
-        "memory": text.memory(found.process_bytes if found else None),
+        "context": f"{row.context:,}" if row.context else text.NOT_MEASURED,
+        "memory": text.memory(row.memory_bytes),
         "measured": _beside(seen.process_bytes if seen else None, found.process_bytes if found else None, memory=True),
         "GPU layers": f"{min(found.setup.gpu_layers, found.layers + 1)} of {found.layers + 1}" if found else "",
-        "fits": found.fit.words if found and found.fit else text.NOT_MEASURED,
+        "fits": row.fit.words if row.fit else text.NOT_MEASURED,
         "largest context": f"{found.largest_context:,}" if found and found.largest_context else text.NOT_MEASURED,
         "decode tok/s": _range(found.decode_tps if found else None),
         " measured": _beside(seen.decode_tps if seen else None, _likely(found.decode_tps if found else None)),
@@ -203,14 +267,14 @@ def _say_basis(rows: list[Row]) -> None:
     """What the figures rest on, each sentence once, and what would fit instead."""
     said: dict[str, None] = {}
     for row in rows:
-        for sentence in row.outlook.basis if row.outlook else ():
+        for sentence in row.basis:
             said.setdefault(sentence)
     for sentence in said:
         say(text.one_line(sentence))
-    if any(row.measured for row in rows):
+    if any(row.measured and row.outlook for row in rows):
         say("In brackets beside what was measured: how far the estimate is from it.")
     for row in rows:
-        if row.outlook is None:
+        if not row.basis:
             say(f"{text.one_line(row.id)}: the catalog does not know enough of its architecture.")
         if row.suggestion:
             say(f"{text.one_line(row.id)} does not fit; {row.suggestion}.")
@@ -222,8 +286,8 @@ def _longer_than_trained(rows: list[Row]) -> Iterator[str]:
     """A sentence for the models of one trained context that is less than what they would be loaded with."""
     names: dict[tuple[int, int], list[str]] = {}
     for row in rows:
-        if row.outlook and (trained := row.outlook.trained_context) and trained < row.outlook.setup.context:
-            names.setdefault((trained, row.outlook.setup.context), []).append(text.one_line(row.id))
+        if row.trained_context and row.context and row.trained_context < row.context:
+            names.setdefault((row.trained_context, row.context), []).append(text.one_line(row.id))
     for (trained, context), ids in names.items():
         yield f"{', '.join(ids)}: trained for {trained:,} tokens; a context of {context:,} is longer."
 
@@ -237,4 +301,5 @@ def _document(row: Row) -> dict[str, Any]:
             "gpu_bytes": found.gpu_bytes,
             "verdict": found.fit.verdict if found.fit else None,
         }
-    return {**document, "measured": msgspec.to_builtins(row.measured), "suggestion": row.suggestion}
+    told = {"planned": row.planned, "measured": row.measured, "suggestion": row.suggestion}
+    return {**document, **{name: msgspec.to_builtins(value) for name, value in told.items()}}

@@ -23,11 +23,14 @@ from slmtui.core.estimate_card import anatomy_of_card
 from slmtui.core.estimate_learn import gpu_rates, learn, observe
 from slmtui.core.estimate_memory import Host, Packing
 from slmtui.core.estimate_speed import Rates
+from slmtui.core.events import Failed, total_bytes
+from slmtui.core.fit import Fit, fit
 from slmtui.core.machine import Machine
 from slmtui.core.outlook import Gpu, Outlook, Place
 from slmtui.core.results import CellResult, cell_results
 from slmtui.core.text import memory
 from slmtui.lab import ceiling
+from slmtui.lab.loading import RESERVE_BYTES, LoadOptions
 
 if TYPE_CHECKING:
     from slmtui.lab.services import Services
@@ -45,6 +48,33 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     process_bytes: int | None
     context: int | None
     """Tokens of context that `process_bytes` holds for."""
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What the dry run of a model here says that it takes."""
+
+    context: int | None
+    """Tokens that it would be loaded with."""
+    trained_context: int | None
+    bytes: int
+    """Without the worker itself."""
+    fit: Fit | None
+
+
+async def planned(
+    services: Services, model: LocalModel, context: int | None = None, kv_type: str = "f16"
+) -> Planned | Failed:
+    """What its engine says of a model that is here, of any format."""
+    told = await services.inspect(model, options=LoadOptions(context=context, type_k=kv_type, type_v=kv_type))
+    if isinstance(told, Failed):
+        return told
+    needed, free = total_bytes(told.planned), (await services.memory_now()).available_bytes
+    return Planned(
+        context=told.facts.context,
+        trained_context=told.facts.trained_context,
+        bytes=needed,
+        fit=fit(needed, None if free is None else max(0, free - RESERVE_BYTES)),
+    )
 
 
 async def here(services: Services, *, measure: bool = False) -> Place:

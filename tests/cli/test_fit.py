@@ -17,6 +17,7 @@ from slmtui.lab.services import Services
 from slmtui.sources.paths import Paths
 from slmtui.sources.store import Store
 from tests.cli.program import STORY, run
+from tests.mlx_models import Forms, needs_mlx
 from tests.samples import ENVIRONMENT, full_measurement
 
 ON = ("--on", "16 GB, 68 GB/s, 1.5 TFLOP/s")
@@ -101,6 +102,7 @@ def test_this_machine_with_what_was_measured_here(
         ((), 2, "MODEL"),
         (("nothing-like-it", *ON), 1, "no model is called nothing-like-it"),
         (("qwen3-0.6b:Q9", *ON), 1, "has no GGUF variant Q9; it has qwen3-0.6b:"),
+        (("qwen3-0.6b:4bit", *ON), 1, "is in MLX's format, which only a dry run tells; `slmtui pull qwen3-0.6b:4bit`"),
         (("pocket-5m", "--on", "16 cows"), 2, "'16 cows' is not understood; write"),
         (("pocket-5m", "--on", "68 GB/s"), 2, "memory is missing"),
         (("pocket-5m", "--context", "7", *ON), 2, "--context must be at least 8, not 7"),
@@ -121,3 +123,37 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> 
     assert done.returncode == 1
     assert "pocket-5m:Q8_0" in done.stdout
     assert "bad.gguf ends in the middle of its header" in done.stderr
+
+
+def test_only_what_can_be_told_is_listed() -> None:
+    refused = run("fit", "qwen3-0.6b:Q9", *ON).stderr
+    assert "qwen3-0.6b:Q8_0" in refused
+    assert "bit" not in refused
+
+
+@needs_mlx
+def test_a_model_in_mlx_s_format_is_told_by_its_dry_run(mlx_forms: Forms, tmp_path: Path) -> None:
+    folder = mlx_forms("4bit")
+    done = run("fit", folder, "-c", "1024", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    (row,) = json.loads(done.stdout)
+    assert (row["estimate"], row["planned"]["context"], row["planned"]["fit"]["verdict"]) == (None, 1024, "yes")
+    assert row["planned"]["bytes"] > folder.joinpath("model.safetensors").stat().st_size
+    pulled = tmp_path / "models--mlx-community--Qwen3-0.6B-4bit" / "snapshots" / ("a" * 40)
+    pulled.parent.mkdir(parents=True)
+    pulled.symlink_to(folder)
+    done = run("fit", "qwen3-0.6b:4bit", "pocket-5m:F16", "-c", "1024", env={"HF_HUB_CACHE": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["qwen3-0.6b:4bit", "pocket-5m:F16"]
+    assert all(" 1,024 " in line and " yes " in line for line in done.stdout.splitlines()[2:])
+    assert "trained for 512 tokens; a context of 1,024 is longer" in done.stderr
+
+
+@needs_mlx
+def test_what_a_dry_run_cannot_tell_does_not_hide_the_others(mlx_forms: Forms) -> None:
+    done = run("fit", mlx_forms("4bit"), "pocket-2m:Q8_0", *ON)
+    assert (done.returncode, done.stdout.count("pocket-")) == (1, 1)
+    assert "told by a dry run on this machine; leave --on out" in done.stderr
+    cache = run("fit", mlx_forms("4bit"), "--kv", "q8_0")
+    assert (cache.returncode, cache.stdout) == (1, "")
+    assert "q8_0 cannot be had" in cache.stderr
