@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from typing import Literal
 
 import mlx.core as mx
 
 from slmtui.core.events import EngineMemory, FailureKind
+from slmtui.core.text import one_line
 from slmtui.engine.backends import EngineError
 
 Place = Literal["cpu", "metal", "cuda"]
-_GPUS = ("gpu", "metal", "cuda")
+_NUMBERED = re.compile(r"(metal|mtl|cuda):?0")
+"""MLX uses the first GPU; the number may be said, as llama.cpp's devices have one."""
 
 
 def use_device(asked: str) -> Place:
-    """Run everything from now on where the request says: "cpu", or "gpu" in any of its names.
+    """Run everything from now on where the request says: "cpu", or "gpu" in any of its names; case does not matter.
 
     Raises:
         EngineError: this build of MLX has no such device here.
     """
-    present = graphics()
-    if asked == "cpu":
+    present, wanted = graphics(), asked.strip().lower()
+    if wanted == "cpu":
         mx.set_default_device(mx.cpu)
         mx.disable_compile()  # it would call the machine's C++ compiler, and gains nothing
         return "cpu"
-    if asked not in _GPUS or present is None or asked not in ("gpu", present):
+    numbered = _NUMBERED.fullmatch(wanted)
+    kind = numbered[1].replace("mtl", "metal") if numbered else wanted
+    if present is None or kind not in ("gpu", present):
         there = f"cpu and {present}" if present else "cpu only"
-        raise EngineError(FailureKind.BAD_REQUEST, f"MLX has no device {asked} here: it has {there}. Choose another.")
+        raise EngineError(
+            FailureKind.BAD_REQUEST, f"MLX has no device {one_line(asked)} here: it has {there}. Choose another."
+        )
     mx.set_default_device(mx.gpu)
     mx.enable_compile()
     return present

@@ -46,7 +46,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @needs_mlx
-@pytest.mark.parametrize("asked", ["gpu", "metal"])
+@pytest.mark.parametrize("asked", ["gpu", "metal", " GPU", "Metal", "metal:0", "MTL0"])
 def test_a_mac_s_gpu(device: ModuleType, asked: str) -> None:
     assert device.use_device(asked) == "metal"
     assert device.mx.told == [("device", "the GPU"), ("compile", True)]
@@ -54,13 +54,14 @@ def test_a_mac_s_gpu(device: ModuleType, asked: str) -> None:
 
 
 @needs_mlx
-def test_its_processor(device: ModuleType) -> None:
-    assert device.use_device("cpu") == "cpu"
+@pytest.mark.parametrize("asked", ["cpu", "CPU"])
+def test_its_processor(device: ModuleType, asked: str) -> None:
+    assert device.use_device(asked) == "cpu"
     assert device.mx.told == [("device", "the processor"), ("compile", False)]
 
 
 @needs_mlx
-@pytest.mark.parametrize("asked", ["cuda", "cuda:0", "vulkan"])
+@pytest.mark.parametrize("asked", ["cuda", "cuda:0", "metal:1", "MTL1", "vulkan", "none", "\x1b[1m"])
 def test_a_device_that_is_not_there(device: ModuleType, asked: str) -> None:
     with pytest.raises(EngineError, match=r"has cpu and metal\. Choose another") as caught:
         device.use_device(asked)
@@ -68,10 +69,18 @@ def test_a_device_that_is_not_there(device: ModuleType, asked: str) -> None:
 
 
 @needs_mlx
+@pytest.mark.parametrize("asked", ["gpu", "cuda", "CUDA0", "cuda:0"])
+def test_an_nvidia_gpu(device: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setattr(device, "mx", Mx(cuda=True))
+    assert device.use_device(asked) == "cuda"
+
+
+@needs_mlx
 def test_no_gpu_at_all(device: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "mx", Mx())
-    with pytest.raises(EngineError, match="cpu only"):
-        device.use_device("gpu")
+    for asked in ("gpu", "None"):
+        with pytest.raises(EngineError, match="cpu only"):
+            device.use_device(asked)
     assert device.working_set_bytes() is None
     device.wire_memory()
     assert device.mx.told == []
