@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from slmtui.core import text
 from slmtui.core.events import FailureKind, MemoryPart, total_bytes
 from slmtui.core.offload import ALL, FIT
@@ -12,7 +14,8 @@ from slmtui.engine.protocol import Load
 KV_TYPE = "f16"
 """What a load may name; MLX keeps keys and values in the numbers of the model's own activations."""
 _NO_ROOM = ("malloc", "unable to allocate", "attempting to allocate", "insufficient memory", "out of memory")
-
+_UNKNOWN_TYPE = re.compile(r"Model type .* not supported|has no attribute 'Model")
+"""What mlx-lm says of a model type that it has no module for, or one that holds no model."""
 _FROM_READING = ("[load_safetensors]", "[read]")
 """How what MLX says of a file of weights begins."""
 
@@ -69,11 +72,16 @@ def check_working_set(planned: tuple[MemoryPart, ...], working_set_bytes: int | 
 def load_failure(error: Exception, folder: ModelFolder) -> tuple[FailureKind, str]:
     """Why mlx-lm did not open the model."""
     why, shown = _why(error), folder.name
-    if "not supported" in why or "has no attribute 'Model" in why:
+    if _UNKNOWN_TYPE.search(why):
         return (
             FailureKind.UNSUPPORTED_ARCHITECTURE,
             f"This version of mlx-lm does not know the model type {folder.model_type} of {shown}. "
             "Update slmtui and mlx-lm, or choose another model.",
+        )
+    if why.endswith("not supported.") and not why.startswith("["):  # MLX's own errors begin with the operation
+        return (
+            FailureKind.UNSUPPORTED_ARCHITECTURE,
+            f"This version of mlx-lm does not run {shown} ({why}). Update slmtui and mlx-lm, or choose another model.",
         )
     if "trust_remote_code" in why:
         return (

@@ -1,14 +1,16 @@
-"""What MLX is told of devices and limits, on a made-up Mac: Metal itself has to be tried on a real one."""
+"""What MLX is told of devices and limits, on a made-up Mac, and what its errors mean; Metal needs a real one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from slmtui.core.events import FailureKind, MemoryPart
 from slmtui.engine.backends import EngineError
-from slmtui.engine.mlx_checks import check_working_set, evaluation_failure
+from slmtui.engine.mlx_checks import check_working_set, evaluation_failure, load_failure
+from slmtui.engine.mlx_files import ModelFolder
 from tests.mlx_models import needs_mlx
 
 GIB = 1024**3
@@ -115,3 +117,18 @@ def test_memory_that_runs_out_while_evaluating_is_named(why: str) -> None:
     assert "smaller context" in sentence
     assert evaluation_failure(MemoryError())[0] is FailureKind.OUT_OF_MEMORY
     assert evaluation_failure(RuntimeError("[matmul] shapes"))[0] is FailureKind.INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ValueError("Model type gem not supported."), FailureKind.UNSUPPORTED_ARCHITECTURE, "the model type gem"),
+        (ValueError("Gem attention is not supported."), FailureKind.UNSUPPORTED_ARCHITECTURE, "Gem attention is not"),
+        (ValueError("[quantize] Group size 63 is not supported."), FailureKind.BAD_FILE, "Group size 63 is not"),
+    ],
+)
+def test_why_a_model_is_not_opened(error: Exception, kind: FailureKind, words: str) -> None:
+    found = load_failure(error, ModelFolder(Path("gem-4bit"), {"model_type": "gem"}, {}, ()))
+    assert found[0] is kind
+    assert words in found[1]
+    assert "gem-4bit" in found[1]

@@ -208,6 +208,15 @@ async def test_a_config_that_does_not_fit_the_weights(
 
 
 @needs_mlx
+async def test_what_mlx_does_not_support_is_no_model_type(
+    client: WorkerClient, tmp_path: Path, mlx_forms: Forms
+) -> None:
+    why = await refused(client, changed(mlx_forms("4bit"), tmp_path / "model", num_attention_heads=7))
+    assert "config.json" in why
+    assert "group size 63 is not supported" in why
+
+
+@needs_mlx
 @pytest.mark.parametrize(
     "content", [None, b"", b"{}", b"\xff", b'{"model": {"type": "BPE", "vocab": {}, "merges": [7]}}']
 )
