@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -135,6 +136,7 @@ def read_folder(path: str) -> ModelFolder:
         raise EngineError(
             FailureKind.BAD_FILE, f"{shown} is not a model: its {CONFIG} names no model_type. Choose another folder."
         )
+    _check_kinds(folder)
     weights = tuple(sorted(folder.glob("model*.safetensors")))
     missing = sorted(_indexed(folder) - {file.name for file in weights})
     if missing or not weights:
@@ -163,7 +165,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """
     shown = text.one_line(str(path))
     try:
-        if path.stat().st_size > _JSON_LIMIT_BYTES:
+        known = path.stat()
+        if not (stat.S_ISREG(known.st_mode) or stat.S_ISDIR(known.st_mode)):
+            raise _no_file(path)
+        if known.st_size > _JSON_LIMIT_BYTES:
             raise EngineError(FailureKind.BAD_FILE, f"{shown} is too large for what it should be. Download it again.")
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
@@ -174,6 +179,30 @@ def read_json(path: Path) -> dict[str, Any] | None:
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EngineError(FailureKind.BAD_FILE, f"{shown} is damaged ({error}). Download or copy it again.") from None
+
+
+def _check_kinds(folder: Path) -> None:
+    """Refuse pipes and the like: MLX, opening one, would wait for ever and let no other thread of this process run.
+
+    Raises:
+        EngineError: names it.
+    """
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise _no_file(path)
+    except OSError as error:
+        shown = text.one_line(str(folder))
+        raise EngineError(
+            FailureKind.BAD_FILE, f"{shown} cannot be read: {error.strerror}. Check its permissions."
+        ) from None
+
+
+def _no_file(path: Path) -> EngineError:
+    return EngineError(
+        FailureKind.BAD_FILE,
+        f"{text.one_line(str(path))} is no file but a pipe, a socket or a device. Remove it, or choose another folder.",
+    )
 
 
 def _indexed(folder: Path) -> set[str]:

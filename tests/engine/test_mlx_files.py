@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -94,6 +95,18 @@ async def test_a_config_that_may_not_be_read(client: WorkerClient, tmp_path: Pat
     (path / "config.json").unlink()
     (path / "config.json").mkdir()
     assert "cannot be read" in await refused(client, path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "model.safetensors", "model-2.safetensors", "tokenizer.json", "chat_template.jinja", "README.md"],
+)
+async def test_a_pipe_is_not_waited_for(client: WorkerClient, tmp_path: Path, name: str) -> None:
+    path = folder(tmp_path / "model", **WHOLE)
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    assert f"{name} is no file" in await refused(client, path)
 
 
 @pytest.mark.parametrize(
