@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from slmtui.core.machine import Machine
 
-MLX_PACKAGE = 'pip install "mlx-lm>=0.32.2,<0.33"'
+MLX_PACKAGE = '"mlx-lm>=0.32.2,<0.33"'
+"""What to install on a Mac, quoted for a shell; the same bounds stand in pyproject.toml."""
+MLX_ON_LINUX = '"mlx[cpu]>=0.32.4,<0.33"'
+"""What runs models there, which mlx-lm does not bring."""
 OLDEST_MACOS = 14
 """MLX's wheels are built for macOS 14 and newer."""
 

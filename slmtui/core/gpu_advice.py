@@ -56,23 +56,23 @@ def _served(gpu: Gpu, engines: tuple[EngineState, ...]) -> bool:
 
 def _idle(gpu: Gpu, machine: Machine) -> str | None:
     """Why no engine has this GPU, as far as that can be told, and the command that changes it."""
-    windows = _is_windows(machine)
+    target = _target(machine)
     if gpu.vendor == "Apple":
         return (
             f"{gpu.name} is idle: no installed engine can use it. Install the Metal build:"
-            f" {llama_builds.build('GGML_METAL', windows=windows)} (needs Xcode's command line tools),"
-            f" or a ready-made wheel: {llama_builds.wheel('metal')}"
+            f" {llama_builds.build(target, 'GGML_METAL')} (needs Xcode's command line tools),"
+            f" or a ready-made wheel: {llama_builds.wheel(target, 'metal')}"
         )
     if gpu.vendor == "AMD":
-        ready = "hip-radeon" if windows else "rocm72"
+        ready = "hip-radeon" if target.windows else "rocm72"
         return (
             f"{gpu.name} is idle: no installed engine can use it. Install the Vulkan build:"
-            f" {llama_builds.build('GGML_VULKAN', windows=windows)} (needs the Vulkan SDK), or a ready-made wheel:"
-            f" {llama_builds.wheel('vulkan')} (with ROCm installed, {ready} in place of vulkan)"
+            f" {llama_builds.build(target, 'GGML_VULKAN')} (needs the Vulkan SDK), or a ready-made wheel:"
+            f" {llama_builds.wheel(target, 'vulkan')} (with ROCm installed, {ready} in place of vulkan)"
         )
     if machine.cuda_hidden:
         return None  # a note says so, and no build would help
-    todo = llama_builds.cuda_sentence(_target(machine))
+    todo = llama_builds.cuda_sentence(target)
     if _built_for(machine) is None:
         return f"{gpu.name} is idle: no installed engine can use it. {todo}"
     if not machine.cuda_numbered:
@@ -117,12 +117,13 @@ def _target(machine: Machine) -> Target:
     gpus = [gpu for gpu in machine.gpus if gpu.vendor == "NVIDIA"]
     toolkit = machine.cuda_toolkit
     return Target(
-        windows=_is_windows(machine),
+        windows=(machine.system or "").startswith("Windows"),
         architecture=machine.cpu.architecture,
         cuda=next((gpu.cuda for gpu in gpus if gpu.cuda), None),
         capabilities=tuple(gpu.compute_capability for gpu in gpus if gpu.compute_capability),
         nvcc=toolkit.nvcc if toolkit else None,
         toolkit=toolkit.version if toolkit else None,
+        installer=machine.installer,
     )
 
 
@@ -136,7 +137,3 @@ def _code(capability: str) -> int:
     """A compute capability as llama.cpp writes it: 890 for 8.9."""
     major, _, minor = capability.partition(".")
     return int(major) * 100 + int(minor or 0) * 10
-
-
-def _is_windows(machine: Machine) -> bool:
-    return (machine.system or "").startswith("Windows")

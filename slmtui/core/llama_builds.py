@@ -10,10 +10,12 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
+from slmtui.core.installs import REINSTALL, install_command
+from slmtui.core.machine import Installer
+
 LLAMA_PACKAGE = "llama-cpp-python>=0.3.36,<0.3.37"
 """What to install; the same bounds stand in pyproject.toml."""
 _INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
-_FORCE = "pip install --force-reinstall --no-cache-dir"
 
 Version = tuple[int, int]
 
@@ -74,19 +76,25 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Path of the toolkit's compiler; None where no toolkit is installed."""
     toolkit: str | None = None
     """The toolkit's version: "13.0"."""
+    installer: Installer | None = None
+    keeps_stores: bool = False
+    """Whether GCC is told to keep stores that it takes for dead: those of AMX are not, and GCC 12 drops them."""
 
 
-def build(option: str, *, windows: bool, more: str = "") -> str:
-    """The command that compiles llama.cpp with one more backend; `more` are further arguments of CMake."""
-    arguments = f"-D{option}=on{more}"
-    pip = f'{_FORCE} --no-binary llama-cpp-python "{LLAMA_PACKAGE}"'
-    return f'$env:CMAKE_ARGS="{arguments}"; {pip}' if windows else f'CMAKE_ARGS="{arguments}" {pip}'
+def build(target: Target, option: str | None = None, more: str = "") -> str:
+    """The command that compiles llama.cpp, with one more backend; `more` are further arguments of CMake."""
+    variables = {"CFLAGS": "-fno-dse", "CXXFLAGS": "-fno-dse"} if target.keeps_stores else {}
+    if option is not None:
+        variables["CMAKE_ARGS"] = f"-D{option}=on{more}"
+    arguments = f'{REINSTALL} --no-binary llama-cpp-python "{LLAMA_PACKAGE}"'
+    return install_command(target.installer, arguments, variables, windows=target.windows)
 
 
-def wheel(kind: str, *also: str) -> str:
+def wheel(target: Target, kind: str, *also: str) -> str:
     """The command that installs a ready-made wheel of upstream's index, and other packages beside it."""
     packages = " ".join(f'"{name}"' for name in (LLAMA_PACKAGE, *also))
-    return f"{_FORCE} --only-binary llama-cpp-python {packages} --extra-index-url {_INDEX}/{kind}"
+    arguments = f"{REINSTALL} --only-binary llama-cpp-python {packages} --extra-index-url {_INDEX}/{kind}"
+    return install_command(target.installer, arguments, windows=target.windows)
 
 
 def cuda_sentence(target: Target) -> str:
@@ -99,7 +107,7 @@ def cuda_sentence(target: Target) -> str:
         return f"Build it with {toolkit}, which is installed here: {_cuda_build(target)}"
     found = _cuda_wheel(target)
     if found is not None:
-        return f"Install the wheel for CUDA {found.cuda[0]}.{found.cuda[1]}: {wheel(found.name, *_runtime(found))}"
+        return f"Install the wheel for CUDA {_words(found.cuda)}: {wheel(target, found.name, *_runtime(found))}"
     return (
         "There is no ready-made wheel for this machine: install NVIDIA's CUDA toolkit"
         f"{_toolkit_to_install(target)}, then {_cuda_build(replace(target, nvcc=None))}"
@@ -112,7 +120,7 @@ def _cuda_build(target: Target) -> str:
     more = f" -DCMAKE_CUDA_ARCHITECTURES={architectures}" if architectures else ""
     if target.nvcc is not None and not target.windows:
         more += f" -DCMAKE_CUDA_COMPILER={target.nvcc}"
-    return build("GGML_CUDA", windows=target.windows, more=more)
+    return build(target, "GGML_CUDA", more)
 
 
 def _cuda_wheel(target: Target) -> _Wheel | None:
@@ -141,7 +149,7 @@ def _toolkit_to_install(target: Target) -> str:
     """Its number after a blank, the newest that serves; empty where none is known to."""
     newest = _version(target.cuda)
     served = [one for one in (newest, _LAST_FOR_OLD) if one is not None and _serves(target, one)]
-    return f" {served[0][0]}.{served[0][1]}" if newest is not None and served else ""
+    return f" {_words(served[0])}" if newest is not None and served else ""
 
 
 def _serves(target: Target, toolkit: Version | None) -> bool:
@@ -162,6 +170,10 @@ def _oldest(toolkit: Version) -> Version:
     if toolkit >= (13, 0):
         return (7, 5)
     return (5, 0) if toolkit >= (12, 0) else (3, 5)
+
+
+def _words(version: Version) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def _version(words: str | None) -> Version | None:

@@ -90,6 +90,15 @@ class CudaToolkit(msgspec.Struct, frozen=True, kw_only=True):
     """"13.0"."""
 
 
+class Installer(msgspec.Struct, frozen=True, kw_only=True):
+    """What installs packages into the Python that runs slmtui."""
+
+    python: str
+    """Path of that Python."""
+    by: Literal["pip", "uv", "ensurepip"]
+    """Its own pip, uv from outside, or the pip that ensurepip puts there."""
+
+
 class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     """One engine as installed here."""
 
@@ -140,6 +149,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     cuda_visible_devices: str | None = None
     """The environment's CUDA_VISIBLE_DEVICES; None where it is not set."""
     cuda_toolkit: CudaToolkit | None = None
+    installer: Installer | None = None
     notes: tuple[str, ...] = ()
     """Sentences about what is odd here and what to do (Rosetta Python, a GPU that no engine can use, …)."""
 

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slmtui.core.apple import MLX_PACKAGE
+from slmtui.core.apple import MLX_ON_LINUX, MLX_PACKAGE
+from slmtui.core.installs import REINSTALL
 from slmtui.core.machine import EngineState
+from slmtui.engine.installer import install_here
 from slmtui.engine.trials import remember, remembered, run_trial, say
 
 PATIENCE_S = 60.0
@@ -42,7 +44,8 @@ async def engine_state(cache: Path | None, key: str, command: Sequence[str] = TR
     if trial.decoded == (1, 8):
         remember(cache, key, state)
         return state
-    advice = f"MLX does not work on this machine ({trial.error}). Install it again: {MLX_PACKAGE}"
+    again = install_here(f"{REINSTALL} {MLX_ON_LINUX if sys.platform == 'linux' else MLX_PACKAGE}")
+    advice = f"MLX does not work on this machine ({trial.error}). Install it again: {again}"
     return EngineState(name="MLX", version=found["mlx"], devices=trial.devices, trial="unusable", advice=advice)
 
 

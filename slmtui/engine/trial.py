@@ -20,13 +20,12 @@ from pathlib import Path
 
 import msgspec
 
-from slmtui.core.llama_builds import LLAMA_PACKAGE
+from slmtui.core.llama_builds import Target, build
 from slmtui.core.machine import EngineState
+from slmtui.engine.installer import installer
 from slmtui.engine.trials import remember, remembered, run_trial, say
 
 PATIENCE_S = 60.0
-REINSTALL = f'CFLAGS=-fno-dse CXXFLAGS=-fno-dse pip install --force-reinstall --no-cache-dir "{LLAMA_PACKAGE}"'
-"""The build that keeps AMX and is right with GCC 12."""
 TRIAL_COMMAND = (sys.executable, "-P", "-m", "slmtui.engine.trial")
 
 
@@ -43,9 +42,9 @@ async def engine_state(
         return EngineState(
             name="llama.cpp",
             trial="unusable",
-            advice=f"llama-cpp-python is not installed. Install it: {REINSTALL}",
+            advice=f"llama-cpp-python is not installed. Install it: {reinstall()}",
         )
-    key = f"{key} {fingerprint()}"
+    key = f"{key} {fingerprint()} {sys.executable}"  # which the advice names
     known = remembered(cache, key)
     if known is not None:
         return known
@@ -53,6 +52,12 @@ async def engine_state(
     if lasting:
         remember(cache, key, state)
     return state
+
+
+def reinstall() -> str:
+    """The command that builds the engine for this machine, which keeps AMX and is right with GCC 12 too."""
+    target = Target(windows=os.name == "nt", installer=installer(), keeps_stores=sys.platform == "linux")
+    return build(target)
 
 
 def fingerprint() -> str:
@@ -84,7 +89,7 @@ async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[Engin
     if plain.decoded == (1, 8):
         advice = (
             f"This build of llama.cpp fails on quantized models ({usual.error}), so slmtui loads them without "
-            f"repacked weights, which is slower. A sound build: {REINSTALL}"
+            f"repacked weights, which is slower. A sound build: {reinstall()}"
         )
         return msgspec.structs.replace(seen, trial="plain buffers only", advice=advice), usual.crashed
     processor = await run_trial([*command, str(model), "--processor"], PATIENCE_S) if len(seen.devices) > 1 else plain
@@ -94,7 +99,7 @@ async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[Engin
             "or install another build; `slmtui hardware` names the GPU and its compute capability."
         )
         return msgspec.structs.replace(seen, trial="processor only", advice=advice), usual.crashed
-    advice = f"This build of llama.cpp does not work on this machine ({plain.error}). Install another: {REINSTALL}"
+    advice = f"This build of llama.cpp does not work on this machine ({plain.error}). Install another: {reinstall()}"
     return msgspec.structs.replace(seen, trial="unusable", advice=advice), False
 
 

@@ -16,6 +16,7 @@ from slmtui.core.catalog import Format, LocalModel
 from slmtui.core.machine import ENGINES, Machine
 from slmtui.core.offload import ALL
 from slmtui.engine.backends import installed
+from slmtui.engine.installer import install_here
 from slmtui.engine.protocol import Load
 from slmtui.sources.config import Config
 
@@ -59,7 +60,8 @@ def formats() -> tuple[Format, ...]:
 def mlx_missing() -> str:
     """What to do where MLX is not installed."""
     if sys.platform == "linux":
-        return "MLX is not installed here; install it (pip install 'slmtui[mlx]'), or pull a GGUF variant"
+        command = install_here('"slmtui[mlx]"')
+        return f"MLX is not installed here; install it ({command}), or pull a GGUF variant"
     if sys.platform == "darwin":
         return "MLX is not installed here; `slmtui hardware` says whether it can be, or pull a GGUF variant"
     return "MLX does not run on this system; pull a GGUF variant"

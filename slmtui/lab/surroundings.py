@@ -60,7 +60,7 @@ class Surroundings:
 
     async def _detect(self) -> Machine:
         # Imported here: the two cost 30 ms, and the first frame does not need them.
-        from slmtui.engine import mlx_trial, trial
+        from slmtui.engine import installer, mlx_trial, trial
         from slmtui.sources import detect
 
         machine = await asyncio.to_thread(detect.detect, self._cache)
@@ -71,8 +71,10 @@ class Surroundings:
             mlx_trial.engine_state(self._cache / "mlx-trial.json", key),
         )
         if mlx is None and takes_mlx(machine):
-            mlx = EngineState(name="MLX", trial="unusable", advice=f"MLX is not installed. Install it: {MLX_PACKAGE}")
-        return msgspec.structs.replace(machine, engines=(state, mlx) if mlx is not None else (state,))
+            command = installer.install_here(MLX_PACKAGE)
+            mlx = EngineState(name="MLX", trial="unusable", advice=f"MLX is not installed. Install it: {command}")
+        engines = (state, mlx) if mlx is not None else (state,)
+        return msgspec.structs.replace(machine, engines=engines, installer=installer.installer())
 
 
 async def quick_machine() -> Machine:

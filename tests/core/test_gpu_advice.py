@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from slmtui.core.apple import MLX_ON_LINUX, MLX_PACKAGE
 from slmtui.core.gpu_advice import gpu_advice
-from slmtui.core.machine import CudaToolkit, EngineState, Gpu, Machine
+from slmtui.core.machine import CudaToolkit, EngineState, Gpu, Installer, Machine
 from tests.core.test_machine import AIR, EPYC, LLAMA, RADEON, RTX
 
 KNOWS_CUDA = "CUDA : ARCHS = 800,900 | USE_GRAPHS = 1 | CPU : AVX2 = 1 |"
 WHEELS = "--extra-index-url https://abetlen.github.io/llama-cpp-python/whl/"
 SPARK = replace(RTX, name="NVIDIA GB10", compute_capability="12.1", cuda="13.0", unified=True)
+
+WINDOWS = "Windows 11 (build 26100)"
 
 
 def advice(*gpus: Gpu, machine: Machine = EPYC, **changes: object) -> str:
@@ -70,10 +73,13 @@ def test_advice_for_amd_is_another_build_and_none_on_an_intel_mac() -> None:
     assert gpu_advice(replace(machine, engines=(replace(LLAMA, devices=("ROCm0",)),))) is None
 
 
-def test_the_advised_version_is_the_one_this_project_needs() -> None:
+def test_the_advised_versions_are_those_this_project_needs() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (needed,) = [each for each in project["dependencies"] if each.startswith("llama-cpp-python")]
     assert f'"{needed}"' in (gpu_advice(replace(EPYC, gpus=(RTX,))) or "")
+    (mlx,) = [each for each in project["dependencies"] if each.startswith("mlx-lm")]
+    assert f'"{mlx.partition(";")[0]}"' == MLX_PACKAGE
+    assert f'"{project["optional-dependencies"]["mlx"][0].partition(";")[0]}"' == MLX_ON_LINUX
 
 
 @pytest.mark.parametrize(
@@ -101,6 +107,17 @@ def test_a_wheel_comes_with_the_libraries_that_a_toolkit_would_have() -> None:
     assert '"nvidia-cuda-runtime-cu12" "nvidia-cublas-cu12"' in advice(replace(RTX, cuda="12.4"))
 
 
+def test_the_command_is_for_the_python_that_runs_slmtui() -> None:
+    ours = Installer(python="/opt/tools/slmtui/bin/python", by="uv")
+    for said in (
+        advice(replace(RTX, cuda="12.4"), installer=ours),
+        advice(SPARK, machine=replace(EPYC, cpu=replace(EPYC.cpu, architecture="aarch64")), installer=ours),
+        advice(RADEON, installer=ours),
+        advice(*AIR.gpus, machine=replace(AIR, engines=(LLAMA,)), installer=ours),
+    ):
+        assert said.count("pip install") == said.count("uv pip install --python /opt/tools/slmtui/bin/python --") > 0
+
+
 def test_one_old_gpu_among_new_ones_decides() -> None:
     old = replace(RTX, index=1, name="NVIDIA GTX 1080", compute_capability="6.1")
     assert advice(replace(RTX, cuda="13.2"), old).endswith("cu125")
@@ -118,7 +135,7 @@ def test_a_toolkit_that_is_here_builds_for_this_gpu_alone() -> None:
         " pip install --force-reinstall --no-cache-dir --no-binary llama-cpp-python"
         ' "llama-cpp-python>=0.3.36,<0.3.37"'
     )
-    windows = advice(RTX, cuda_toolkit=toolkit, system="Windows 11 (build 26100)")
+    windows = advice(RTX, cuda_toolkit=toolkit, system=WINDOWS)
     assert '$env:CMAKE_ARGS="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=89"; pip install' in windows
 
 
