@@ -124,6 +124,7 @@ def _target(machine: Machine) -> Target:
         nvcc=toolkit.nvcc if toolkit else None,
         toolkit=toolkit.version if toolkit else None,
         installer=machine.installer,
+        keeps_stores="Linux" in (machine.system or "") and "AMX" in machine.cpu.instruction_sets,
     )
 
 

@@ -118,6 +118,13 @@ def test_the_command_is_for_the_python_that_runs_slmtui() -> None:
         assert said.count("pip install") == said.count("uv pip install --python /opt/tools/slmtui/bin/python --") > 0
 
 
+def test_a_build_for_amx_keeps_the_stores_that_gcc_12_drops() -> None:
+    amx = replace(EPYC, cpu=replace(EPYC.cpu, instruction_sets=("AMX", "AVX2")))
+    assert '"-fno-dse" CXXFLAGS="-fno-dse" CMAKE_ARGS="-DGGML_VULKAN=on" pip install' in advice(RADEON, machine=amx)
+    assert "-fno-dse" not in advice(RADEON)
+    assert "-fno-dse" not in advice(RADEON, machine=amx, system=WINDOWS)
+
+
 def test_one_old_gpu_among_new_ones_decides() -> None:
     old = replace(RTX, index=1, name="NVIDIA GTX 1080", compute_capability="6.1")
     assert advice(replace(RTX, cuda="13.2"), old).endswith("cu125")
