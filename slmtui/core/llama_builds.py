@@ -106,6 +106,11 @@ def cuda_sentence(target: Target) -> str:
         toolkit = f"CUDA {target.toolkit}" if target.toolkit else "the CUDA toolkit"
         return f"Build it with {toolkit}, which is installed here: {_cuda_build(target)}"
     found = _cuda_wheel(target)
+    if found is not None and target.windows:  # the engine looks into CUDA_PATH there, and not into Python's packages
+        return (
+            f"Install NVIDIA's CUDA toolkit {_words(found.cuda)}, whose libraries the engine takes, and the wheel"
+            f" for it: {wheel(target, found.name)}"
+        )
     if found is not None:
         return f"Install the wheel for CUDA {_words(found.cuda)}: {wheel(target, found.name, *_runtime(found))}"
     return (

@@ -107,6 +107,12 @@ def test_a_wheel_comes_with_the_libraries_that_a_toolkit_would_have() -> None:
     assert '"nvidia-cuda-runtime-cu12" "nvidia-cublas-cu12"' in advice(replace(RTX, cuda="12.4"))
 
 
+def test_on_windows_the_libraries_come_with_a_toolkit() -> None:
+    said = advice(replace(RTX, cuda="12.4"), system=WINDOWS)
+    assert "Install NVIDIA's CUDA toolkit 12.4, whose libraries the engine takes, and the wheel for it: pip" in said
+    assert said.endswith('"llama-cpp-python>=0.3.36,<0.3.37" ' + WHEELS + "cu124")
+
+
 def test_the_command_is_for_the_python_that_runs_slmtui() -> None:
     ours = Installer(python="/opt/tools/slmtui/bin/python", by="uv")
     for said in (
