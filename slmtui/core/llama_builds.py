@@ -5,6 +5,7 @@ Wheels and what they need are those of llama-cpp-python's README for 0.3.36.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 import msgspec
@@ -124,7 +125,7 @@ def _cuda_build(target: Target) -> str:
     architectures = ";".join(dict.fromkeys(one.replace(".", "") for one in target.capabilities))
     more = f" -DCMAKE_CUDA_ARCHITECTURES={architectures}" if architectures else ""
     if target.nvcc is not None and not target.windows:
-        more += f" -DCMAKE_CUDA_COMPILER={target.nvcc}"
+        more += f" -DCMAKE_CUDA_COMPILER={shlex.quote(target.nvcc)}"  # scikit-build-core splits them by shlex
     return build(target, "GGML_CUDA", more)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -129,6 +131,17 @@ def test_a_build_for_amx_keeps_the_stores_that_gcc_12_drops() -> None:
     assert '"-fno-dse" CXXFLAGS="-fno-dse" CMAKE_ARGS="-DGGML_VULKAN=on" pip install' in advice(RADEON, machine=amx)
     assert "-fno-dse" not in advice(RADEON)
     assert "-fno-dse" not in advice(RADEON, machine=amx, system=WINDOWS)
+
+
+def test_a_compiler_in_a_folder_with_a_blank(tmp_path: Path) -> None:
+    """The line goes through a shell, and what it sets through the split of scikit-build-core."""
+    toolkit = CudaToolkit(nvcc="/opt/my cuda/bin/nvcc", version="12.6")
+    pip = tmp_path / "pip"
+    pip.write_text('#!/bin/sh\nprintf %s "$CMAKE_ARGS"\n')
+    pip.chmod(0o755)
+    command = advice(replace(RTX, cuda="12.8"), cuda_toolkit=toolkit).partition("installed here: ")[2]
+    ran = subprocess.run(command, shell=True, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
+    assert shlex.split(ran.stdout)[-1] == "-DCMAKE_CUDA_COMPILER=/opt/my cuda/bin/nvcc"
 
 
 def test_one_old_gpu_among_new_ones_decides() -> None:
