@@ -106,5 +106,5 @@ def _document(path: Path, advice: str) -> dict[str, Any]:
         return tomllib.loads(decoded(read_bytes(path, _LARGEST_BYTES)))
     except TextFileError as error:
         raise CatalogError(f"can't read {path}: {error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CatalogError(f"{path} is not TOML: {error}; {advice}") from error

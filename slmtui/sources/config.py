@@ -55,7 +55,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"can't read {path}: {error.strerror}; mend it or move it away") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}; correct that place or move the file away") from error
     return _parse(document, path)
 

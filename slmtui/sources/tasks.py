@@ -109,7 +109,7 @@ def _read_head(path: Path) -> TaskHead:
     source = one_line(str(path))
     try:
         document = tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise TaskError(source, f"it is not TOML: {error}; correct that place") from error
     return parse_head(document, source)
 

@@ -60,7 +60,7 @@ def read_theme(path: Path) -> Theme:
         raise ThemeError(f"{path}: can't read it: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ThemeError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ThemeError(f"{path}: not TOML: {error}") from error
     try:
         file = msgspec.convert(document, ThemeFile)

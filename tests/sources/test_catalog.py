@@ -34,7 +34,12 @@ def test_the_catalog_tells_the_truth_about_the_bundled_files() -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [("[[model]", "is not TOML"), ('[[model]]\nid = "x"', r"model 1 \(x\)"), (None, "can't read")],
+    [
+        ("[[model]", "is not TOML"),
+        ("model = " + "[" * 20_000, "is not TOML"),
+        ('[[model]]\nid = "x"', r"model 1 \(x\)"),
+        (None, "can't read"),
+    ],
 )
 def test_a_wrong_catalog_is_named(tmp_path: Path, content: str | None, complaint: str) -> None:
     path = tmp_path / "catalog.toml"

@@ -65,6 +65,7 @@ def test_what_a_person_writes_is_read(path: Path) -> None:
         ("sampling = 1", r"sampling: expected `object`, got `int`"),
         ('colour = "red"', r"no setting colour; known here: theme, sampling"),
         ("theme = \n", r"is not TOML: .*line 1, column 9.*; correct that place"),
+        ("theme = " + "[" * 20_000, r"is not TOML: .*; correct that place"),
         (b'theme = "\xff"', r"is not UTF-8 text \(byte 9\)"),
     ],
 )

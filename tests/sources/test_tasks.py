@@ -107,6 +107,8 @@ def test_the_head_beside_the_items_counts(tmp_path: Path) -> None:
     assert read_task(items).name == read_task(head).name == "Mine"
     written(head, HEAD.replace('"no"]', '"no"'))
     assert "it is not TOML" in faults(items)[0]
+    written(head, HEAD + "labels = " + "[" * 20_000)
+    assert "it is not TOML" in faults(items)[0]
     written(head, HEAD + "labls = 3\n")
     assert "there is no key 'labls'" in faults(items)[0]
     written(head, HEAD)

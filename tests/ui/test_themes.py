@@ -117,6 +117,7 @@ async def test_every_theme_can_be_put_on(path: Path) -> None:
     ("text", "said"),
     [
         ("name = ", "not TOML"),
+        ("name = " + "[" * 20_000, "not TOML"),
         ('name = "mine"', "primary"),
         ('name = "mine"\nprimary = "#12"', "primary: '#12' is no colour"),
         ('name = "mine"\nprimary = "#336699"\ncolour = "red"', "colour"),
