@@ -163,7 +163,7 @@ def _divided(name: str, slices: int) -> str:
     if slices == 0:
         return (
             f"{name} is in MIG mode but has no slice, so nothing can use it:"
-            " create one (sudo nvidia-smi mig -cgi …) or switch MIG off (sudo nvidia-smi -mig 0)."
+            " create one (sudo nvidia-smi mig -cgi … -C) or switch MIG off (sudo nvidia-smi -mig 0)."
         )
     return (
         f"{name} is divided into slices (MIG): a CUDA engine uses one of them, the first unless"

@@ -203,6 +203,7 @@ def test_a_divided_gpu_without_slices_is_a_note() -> None:
     gpus, notes = nvidia_gpus(None, as_module(Driver([Device("NVIDIA A100", (40 * GIB, 1), [None, None])])))
     assert gpus == ()
     assert "has no slice" in notes[0]
+    assert "nvidia-smi mig -cgi … -C)" in notes[0], "without -C there is nothing in a slice that computes"
 
 
 def test_a_lost_gpu_does_not_hide_the_others() -> None:
