@@ -144,6 +144,14 @@ def test_a_compiler_in_a_folder_with_a_blank(tmp_path: Path) -> None:
     assert shlex.split(ran.stdout)[-1] == "-DCMAKE_CUDA_COMPILER=/opt/my cuda/bin/nvcc"
 
 
+def test_the_readme_names_the_same_wheel() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    command = advice(replace(RTX, cuda="12.4")).partition("CUDA 12.4: ")[2]
+    assert f"`{command}`" in readme
+    later = advice(replace(RTX, cuda="13.2")).partition('"llama-cpp-python>=0.3.36,<0.3.37" ')[2].partition(" --")[0]
+    assert f"`{later}`" in readme
+
+
 def test_one_old_gpu_among_new_ones_decides() -> None:
     old = replace(RTX, index=1, name="NVIDIA GTX 1080", compute_capability="6.1")
     assert advice(replace(RTX, cuda="13.2"), old).endswith("cu125")
