@@ -14,7 +14,7 @@ from slmtui.engine.backends import Emit, EngineError
 from slmtui.engine.gauge import Watched
 from slmtui.engine.loading import check_budget, check_request, load_progress
 from slmtui.engine.meter import find_meter
-from slmtui.engine.mlx_checks import check_settings, check_working_set
+from slmtui.engine.mlx_checks import check_settings, check_working_set, too_few_files
 from slmtui.engine.mlx_files import ModelFolder, read_folder
 from slmtui.engine.mlx_text import Vocabulary, chat_template
 from slmtui.engine.one_model import OneModel
@@ -99,9 +99,11 @@ def _import_engine() -> None:
         EngineError: they are not installed, or do not start here.
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
+    if (why := too_few_files()) is not None:
+        raise EngineError(FailureKind.ENGINE_MISSING, f"The engine MLX cannot be started here: {why}")
     try:
         importlib.import_module("slmtui.engine.mlx_evaluate")
-    except (ImportError, OSError, RuntimeError, ValueError) as error:  # ValueError: mlx-lm raises a limit of the system
+    except (ImportError, OSError, RuntimeError) as error:
         raise EngineError(
             FailureKind.ENGINE_MISSING,
             f"The engine MLX cannot be started here: {error}. Run `slmtui doctor` to see how to install it.",

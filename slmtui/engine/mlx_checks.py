@@ -13,6 +13,7 @@ from slmtui.engine.protocol import Load
 
 KV_TYPE = "f16"
 """What a load may name; MLX keeps keys and values in the numbers of the model's own activations."""
+_MOST_FILES = 4096
 _NO_ROOM = ("malloc", "unable to allocate", "attempting to allocate", "insufficient memory", "out of memory")
 _UNKNOWN_TYPE = re.compile(r"Model type .* not supported|has no attribute 'Model")
 """What mlx-lm says of a model type that it has no module for, or one that holds no model."""
@@ -52,6 +53,24 @@ def check_settings(request: Load) -> None:
         raise EngineError(
             FailureKind.BAD_REQUEST, "MLX runs a whole model on one GPU. Leave the split at layer, and give no shares."
         )
+
+
+def too_few_files() -> str | None:
+    """Why mlx-lm cannot be imported where the system lets a process open few files, and what to do; None where it can.
+
+    Importing it sets the same limits, which fails where the hard one is lower.
+    """
+    import resource  # there is none on Windows, which has no MLX either
+
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2048, _MOST_FILES))
+    except ValueError:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        return (
+            f"mlx-lm wants to be allowed {_MOST_FILES:,} open files, and the system's hard limit is {most:,}. Raise it "
+            f"before slmtui starts: `ulimit -n {_MOST_FILES}` as root, or nofile in /etc/security/limits.conf."
+        )
+    return None
 
 
 def check_working_set(planned: tuple[MemoryPart, ...], working_set_bytes: int | None) -> None:

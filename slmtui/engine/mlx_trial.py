@@ -15,6 +15,7 @@ from slmtui.core.apple import MLX_ON_LINUX, MLX_PACKAGE
 from slmtui.core.installs import REINSTALL
 from slmtui.core.machine import EngineState
 from slmtui.engine.installer import install_here
+from slmtui.engine.mlx_checks import too_few_files
 from slmtui.engine.trials import remember, remembered, run_trial, say
 
 PATIENCE_S = 60.0
@@ -35,7 +36,7 @@ async def engine_state(cache: Path | None, key: str, command: Sequence[str] = TR
     found = versions()
     if found is None:
         return None
-    key = f"{key} {found}"
+    key = f"{key} {found} {_files_limit()}"
     known = remembered(cache, key)
     if known is not None:
         return known
@@ -45,14 +46,25 @@ async def engine_state(cache: Path | None, key: str, command: Sequence[str] = TR
         remember(cache, key, state)
         return state
     again = install_here(f"{REINSTALL} {MLX_ON_LINUX if sys.platform == 'linux' else MLX_PACKAGE}")
-    advice = f"MLX does not work on this machine ({trial.error}). Install it again: {again}"
+    usual = f"MLX does not work on this machine ({trial.error}). Install it again: {again}"
+    advice = trial.advice or usual
     return EngineState(name="MLX", version=found["mlx"], devices=trial.devices, trial="unusable", advice=advice)
+
+
+def _files_limit() -> int:
+    """Files that a process of this session may open at most."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def main() -> int:
     """The child: says what it sees, then multiplies, a JSON line after each step."""
     if hasattr(signal, "alarm"):
         signal.alarm(round(PATIENCE_S))  # whoever asked may be gone
+    if (why := too_few_files()) is not None:
+        say(advice=f"MLX cannot be started here: {why}")
+        return 1
     try:
         import mlx.core as mx
 

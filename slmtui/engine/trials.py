@@ -24,6 +24,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     decoded: tuple[int, ...] = ()
     """Batch sizes that worked."""
     error: str | None = None
+    advice: str | None = None
+    """A sentence in place of what is usually said of an engine that does not work."""
     crashed: bool = False
     """Whether it died of something that will happen again, not of a busy machine or a missing file."""
 
