@@ -131,13 +131,14 @@ def open_tokenizer(folder: ModelFolder) -> Tokenizer:
     from tokenizers import Tokenizer
 
     file = folder.path / TOKENIZER
+    there = file.is_file()
     try:
-        return Tokenizer.from_buffer(file.read_bytes()) if file.is_file() else _converted(folder.path)
+        return Tokenizer.from_buffer(file.read_bytes()) if there else _converted(folder.path)
     except Exception as error:  # what tokenizers raises is nothing more special
-        why = text.one_line(str(error))
+        missing = f"is missing: there is no {TOKENIZER}, and none could be made of its other files"
+        why = f"cannot be read ({text.one_line(str(error))})" if there else missing
         raise EngineError(
-            FailureKind.BAD_FILE,
-            f"The tokenizer of {folder.name} cannot be read ({why}). Download or copy it again.",
+            FailureKind.BAD_FILE, f"The tokenizer of {folder.name} {why}. Download or copy it again."
         ) from error
 
 

@@ -230,17 +230,23 @@ async def test_what_mlx_does_not_support_is_no_model_type(
 
 
 @needs_mlx
-@pytest.mark.parametrize(
-    "content", [None, b"", b"{}", b"\xff", b'{"model": {"type": "BPE", "vocab": {}, "merges": [7]}}']
-)
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"model": {"type": "BPE", "vocab": {}, "merges": [7]}}'])
 async def test_a_tokenizer_that_cannot_be_read(
-    client: WorkerClient, tmp_path: Path, mlx_forms: Forms, content: bytes | None
+    client: WorkerClient, tmp_path: Path, mlx_forms: Forms, content: bytes
 ) -> None:
     path = changed(mlx_forms("bf16"), tmp_path / "model")
     (path / "tokenizer.json").unlink()
-    if content is not None:
-        (path / "tokenizer.json").write_bytes(content)
-    assert "tokenizer" in await refused(client, path)
+    (path / "tokenizer.json").write_bytes(content)
+    assert "The tokenizer of model cannot be read (" in await refused(client, path)
+
+
+@needs_mlx
+async def test_a_tokenizer_that_is_missing(client: WorkerClient, tmp_path: Path, mlx_forms: Forms) -> None:
+    path = changed(mlx_forms("bf16"), tmp_path / "model")
+    (path / "tokenizer.json").unlink()
+    why = await refused(client, path)
+    assert "there is no tokenizer.json" in why
+    assert "sentencepiece" not in why
 
 
 @needs_mlx
