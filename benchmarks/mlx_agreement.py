@@ -9,6 +9,7 @@ nats a token, and "text" how much of its own greedy answers is what the F16 form
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import subprocess
 import sys
@@ -94,6 +95,8 @@ async def compare(made: Path) -> None:
 
 
 if __name__ == "__main__":
+    raw = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=raw).parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         subprocess.run([sys.executable, str(TO_MLX), str(gguf("F16")), temporary, *MLX_FORMS], check=True)
         asyncio.run(compare(Path(temporary)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from slmtui.engine.backends import EngineError
 from slmtui.engine.mlx_files import ModelFolder, read_folder
 from slmtui.engine.mlx_text import Vocabulary, chat_template
 from slmtui.engine.prompts import conversation_tokens, prompt_tokens, started_renderer
-from tests.mlx_models import Forms, changed, needs_mlx
+from tests.engine.support import Q4_K_M, Q8_0
+from tests.mlx_models import TO_MLX, Forms, changed, needs_mlx
 
 pytestmark = needs_mlx
 
@@ -184,3 +186,10 @@ def test_a_damaged_tokenizer_config(tmp_path: Path) -> None:
     (folder.path / "tokenizer_config.json").write_bytes(b"{\xff")
     with pytest.raises(EngineError, match="tokenizer_config"):
         read_folder(str(folder.path))
+
+
+@pytest.mark.parametrize("source", [Q8_0, Q4_K_M, TO_MLX, Path("/none/such.gguf")], ids=lambda source: source.name)
+def test_the_converter_takes_f16_alone(source: Path, tmp_path: Path) -> None:
+    convert = runpy.run_path(str(TO_MLX))["convert"]
+    with pytest.raises(SystemExit, match="Give Pocket's"):
+        convert(source, tmp_path, "bf16")

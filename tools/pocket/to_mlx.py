@@ -18,6 +18,8 @@ GROUP = 64
 """Weights that share a scale; MLX's own default."""
 TYPES = {"bf16": mx.bfloat16, "fp16": mx.float16, "fp32": mx.float32, "8bit": mx.bfloat16, "4bit": mx.bfloat16}
 """Name of a form to the type of what is not quantized."""
+F16 = 1
+"""`LLAMA_FTYPE_MOSTLY_F16` of llama.h: what a header says of the whole file."""
 CONTROL = 3
 """`LLAMA_TOKEN_TYPE_CONTROL` of gguf.md."""
 NAMES = {
@@ -144,9 +146,25 @@ def page(header: dict[str, Any]) -> str:
     return f"---\nlicense: {licence}\n---\n# {name}\n\n{description}\n"
 
 
+def read(source: Path) -> tuple[dict[str, mx.array], dict[str, Any]]:
+    """Tensors and header of a GGUF file.
+
+    Raises:
+        SystemExit: it is none, or not in F16; MLX would turn some quantizations into that in silence.
+    """
+    try:
+        tensors, header = mx.load(str(source), return_metadata=True)
+    except (RuntimeError, ValueError) as error:
+        raise SystemExit(f"{source} cannot be read: {error}. Give Pocket's GGUF file in F16.") from None
+    kind = header.get("general.file_type")
+    if kind is None or kind.item() != F16:
+        raise SystemExit(f"{source} is not in F16, so it is no source for other forms. Give Pocket's file in F16.")
+    return tensors, header
+
+
 def convert(source: Path, target: Path, form: str) -> None:
     """Write the model of the file `source` into the folder `target`."""
-    tensors, header = mx.load(str(source), return_metadata=True)
+    tensors, header = read(source)
     written = config(header, form, tied="output.weight" not in tensors)
     target.mkdir(parents=True, exist_ok=True)
     arrays = weights(tensors, written["num_attention_heads"], written["num_key_value_heads"], form)
