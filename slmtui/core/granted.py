@@ -28,11 +28,10 @@ _MLX: Mapping[str, _Lack] = {
     "split_modes": _Lack("the split", "MLX runs a whole model on one GPU", ["layer", "none"]),
     "tensor_splits": _Lack("the shares", "MLX runs a whole model on one GPU", [()]),
 }
-_USUAL = Setup()
 
 
 def own_setup(setup: Setup, form: Format) -> Setup:
-    """What a setup comes to for a model of this format: what its engine does not have is as usual.
+    """What a setup comes to for a model of this format: None stands for what its engine does not have.
 
     In MLX a model of which no layer is on the GPU runs on the CPU.
     """
@@ -41,9 +40,13 @@ def own_setup(setup: Setup, form: Format) -> Setup:
     on_cpu = setup.device == "cpu" or setup.gpu_layers == 0
     return Setup(
         batch=setup.batch,
-        micro_batch=_USUAL.micro_batch if on_cpu else setup.micro_batch,
+        micro_batch=None if on_cpu else setup.micro_batch,
+        type_k=None,
+        type_v=None,
+        flash_attention=None,
         device="cpu" if on_cpu else setup.device,
         gpu_layers=0 if on_cpu else ALL,
+        split_mode=None,
         context=setup.context,
     )
 

@@ -47,20 +47,20 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """How the engine is set up; None takes the machine's own value."""
+    """How the engine is set up; None takes the machine's own value, or is what the engine does not have."""
 
     threads: int | None = None
     threads_batch: int | None = None
     """Threads for prefill; None takes `threads`."""
     batch: int = 2048
-    micro_batch: int = 512
-    type_k: str = "f16"
-    type_v: str = "f16"
-    flash_attention: str = "auto"
+    micro_batch: int | None = 512
+    type_k: str | None = "f16"
+    type_v: str | None = "f16"
+    flash_attention: str | None = "auto"
     device: str = "cpu"
     gpu_layers: int = 0
     """Layers offloaded to the device; -1 for all, -2 for as many as fit."""
-    split_mode: str = "layer"
+    split_mode: str | None = "layer"
     """How several GPUs share the model."""
     tensor_split: tuple[float, ...] = ()
     """Each GPU's share; empty for shares by free memory."""
@@ -104,9 +104,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def varying(self) -> frozenset[str]:
-        """Names of the fields of `Setup` in which its cells differ."""
+        """Names of the fields of `Setup` in which its cells differ, among those whose engine has them."""
         setups = {cell.setup for cell in self.cells}
-        return frozenset(name for name in Setup.__struct_fields__ if len({getattr(one, name) for one in setups}) > 1)
+        values = {name: {getattr(setup, name) for setup in setups} - {None} for name in Setup.__struct_fields__}
+        return frozenset(name for name, different in values.items() if len(different) > 1)
 
 
 class Grid(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,18 +287,22 @@ def setup_words(setup: Setup, names: frozenset[str] | None = None) -> tuple[str,
     words = {
         "device": setup.device,
         "gpu_layers": layers_words(setup.gpu_layers),
-        "split_mode": f"split by {setup.split_mode}",
+        "split_mode": _named("split by", setup.split_mode),
         "tensor_split": f"shares {shares_words(setup.tensor_split)}" if setup.tensor_split else None,
         "threads": None if setup.threads is None else counted(setup.threads, "thread"),
         "threads_batch": None if setup.threads_batch is None else f"{counted(setup.threads_batch, 'thread')} prefill",
         "batch": f"batch {setup.batch:,}",
-        "micro_batch": f"micro-batch {setup.micro_batch:,}",
-        "type_k": f"keys {setup.type_k}",
-        "type_v": f"values {setup.type_v}",
-        "flash_attention": f"flash attention {setup.flash_attention}",
+        "micro_batch": None if setup.micro_batch is None else f"micro-batch {setup.micro_batch:,}",
+        "type_k": _named("keys", setup.type_k),
+        "type_v": _named("values", setup.type_v),
+        "flash_attention": _named("flash attention", setup.flash_attention),
         "context": None if setup.context is None else f"context {setup.context:,}",
     }
     return tuple(said for name, said in words.items() if name in shown and said is not None)
+
+
+def _named(what: str, value: str | None) -> str | None:
+    return None if value is None else f"{what} {value}"
 
 
 def context_for(cells: Sequence[Cell]) -> int:

@@ -62,7 +62,8 @@ def options_of(cells: Sequence[Cell]) -> LoadOptions:
     """How to load the model for cells of one setup."""
     setup = cells[0].setup
     given = {name: getattr(setup, name) for name in Setup.__struct_fields__ if name != "context"}
-    return LoadOptions(**given, context=context_for(cells))
+    had = {name: value for name, value in given.items() if value is not None}
+    return LoadOptions(**had, context=context_for(cells))
 
 
 def workers_for(services: Services, cells: Sequence[Cell]) -> list[BenchWorker]:

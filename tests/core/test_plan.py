@@ -41,6 +41,8 @@ POCKET = LocalModel(
 MLX = LocalModel(
     id="/models/pocket-4bit", name="Pocket 4bit", path=Path("/models/pocket-4bit"), size_bytes=7, format="MLX"
 )
+ITS_OWN = Setup(micro_batch=None, type_k=None, type_v=None, flash_attention=None, split_mode=None)
+"""What MLX measures on the CPU, whatever is asked for."""
 OWN = LocalModel(id="/modèles/「小」.gguf", name="「小」", path=Path("/modèles/「小」.gguf"), size_bytes=7)
 
 
@@ -161,7 +163,11 @@ class TestExpansion:
         both = make_plan("quick", [POCKET, MLX], changes, machine)
         alone = make_plan("quick", [POCKET], changes, machine)
         assert [cell.setup for cell in both.cells if cell.model == POCKET] == [cell.setup for cell in alone.cells]
-        assert [cell.setup for cell in both.cells if cell.model == MLX] == [Setup()]
+        (cell,) = (cell for cell in both.cells if cell.model == MLX)
+        assert cell.setup == ITS_OWN
+        assert both.varying == alone.varying | ({"device", "gpu_layers"} if changes.gpu_layers is None else frozenset())
+        assert setup_words(cell.setup, both.varying - {"device", "gpu_layers"}) == ()
+        assert cell.label == "pp128 tg32"
 
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -185,9 +191,9 @@ class TestExpansion:
     def test_what_names_the_engine_s_own_way_is_granted(self) -> None:
         usual = Grid(flash_attention=("on",), kv_types=(("f16", "f16"),), split_modes=("none",), gpu_layers=(-1,))
         (cell,) = make_plan("quick", [MLX], usual, with_both("CPU", "metal")).cells
-        assert cell.setup == Setup(device="gpu", gpu_layers=-1)
+        assert cell.setup == msgspec.structs.replace(ITS_OWN, micro_batch=512, device="gpu", gpu_layers=-1)
         (cell,) = make_plan("survey", [MLX], None, with_both("CPU", "CPU")).cells
-        assert cell.setup == Setup(context=2048)
+        assert cell.setup == msgspec.structs.replace(ITS_OWN, context=2048)
         steps = make_plan("quick", [MLX], Grid(micro_batches=(64, 512)), with_both("CPU", "metal"))
         assert [cell.setup.micro_batch for cell in steps.cells] == [64, 512]
 
