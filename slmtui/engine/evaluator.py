@@ -80,7 +80,7 @@ class Evaluator(Protocol):
         ...
 
     def check_logits(self) -> None:
-        """Look once at what a loaded model says after its first prompt.
+        """Look once at what a loaded model says after the tokens that were evaluated last.
 
         Raises:
             EngineError: it says nothing, or nothing that is a number.

@@ -23,7 +23,10 @@ def measure(evaluator: Evaluator, vocabulary: Vocabulary, meter: Meter | None, r
     repetition = _Repetition(evaluator, vocabulary, meter, request, emit)
     try:
         for _ in range(request.repetitions):
-            emit(Repeated(timing=repetition.run(), warmup=request.warmup))
+            timing = repetition.run()
+            if request.prompt_tokens or request.generated_tokens:
+                evaluator.check_logits()
+            emit(Repeated(timing=timing, warmup=request.warmup))
     except CancelledError:
         return Done(reason=StopReason.CANCELLED)
     finally:

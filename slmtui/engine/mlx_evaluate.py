@@ -49,7 +49,7 @@ class Evaluator(evaluator.Evaluator):
         back from beginning a step there when it is nearly done, so that a token would be read a whole step late."""
         self._cache: Any = make_prompt_cache(self._model)
         self._logits: Any = None
-        """After the last token of a prefill."""
+        """After the last token of a prefill, or of steps that nothing is drawn from."""
         self._sound = False
         """Whether the model's output was looked at once."""
 
@@ -154,6 +154,7 @@ class Evaluator(evaluator.Evaluator):
             if coming is not None:
                 with self._failing():
                     mx.eval(coming)
+                self._logits = coming[0, -1]
                 yield time.perf_counter()
         finally:
             mx.synchronize()

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from slmtui.core.events import Failed, FailureKind, Inspected, Loaded, StopReason
 from slmtui.engine.client import WorkerClient
-from slmtui.engine.protocol import Load
+from slmtui.engine.protocol import Load, Measure, Request
 from tests.engine.gguf_files import FLOAT32, UINT32, Gguf
 from tests.engine.support import F16, STORY, ask, done, failed, loaded, run, tell, worker
 
@@ -196,15 +196,19 @@ async def test_a_missing_tensor(client: WorkerClient, tmp_path: Path) -> None:
     await refused(client, model.write(tmp_path / "less.gguf"))
 
 
+MEASURED = (Measure(prompt_tokens=4, generated_tokens=0), Measure(prompt_tokens=0, generated_tokens=4))
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-async def test_weights_that_are_not_numbers(client: WorkerClient, tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize("asked", [tell("Once upon a time", 4), *MEASURED])
+async def test_weights_that_are_not_numbers(client: WorkerClient, tmp_path: Path, asked: Request, value: float) -> None:
     model = Gguf.read(STORY)
     tensor = model.tensors["blk.1.ffn_up.weight"]
     tensor.data = struct.pack("<f", value) * (len(tensor.data) // 4)
     path = model.write(tmp_path / "nan.gguf")
     events = await run(client, Load(path=str(path), threads=1))
     if isinstance(events[-1], Loaded):
-        events = await run(client, tell("Once upon a time", 4))
+        events = await run(client, asked)
     failure = failed(events, FailureKind.BAD_FILE)
     assert "again" in failure.message
     assert client.alive

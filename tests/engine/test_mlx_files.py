@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from slmtui.core.events import FailureKind, Loaded, StopReason
 from slmtui.engine.client import WorkerClient
-from slmtui.engine.protocol import Load
+from slmtui.engine.protocol import Load, Measure
 from tests.engine.support import F16, done, failed, run, tell, text_of, worker
 from tests.mlx_models import Forms, changed, needs_mlx
 
@@ -259,7 +259,9 @@ async def test_weights_that_are_not_numbers(client: WorkerClient, tmp_path: Path
     damaged = data[: 8 + size + start] + b"\xff\x7f" * ((end - start) // 2) + data[8 + size + end :]
     (path / "model.safetensors").write_bytes(damaged)
     assert isinstance((await run(client, Load(path=str(path), engine="MLX")))[-1], Loaded)
-    assert "not a number" in failed(await run(client, tell("Once")), FailureKind.BAD_FILE).message
+    prefill, decode = Measure(prompt_tokens=4, generated_tokens=0), Measure(prompt_tokens=0, generated_tokens=4)
+    for asked in (tell("Once"), prefill, decode):
+        assert "not a number" in failed(await run(client, asked), FailureKind.BAD_FILE).message
 
 
 @needs_mlx
