@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from slmtui.core.text import one_line
 
 ORDER = (
     "Q4_K_M", "Q4_K_S", "Q4_K", "Q4_0", "IQ4_NL", "IQ4_XS", "Q4_1", "Q4_K_L", "Q4_K_XL", "Q5_K_M", "Q5_K_S", "Q5_K",
@@ -19,6 +23,11 @@ _FILE_TYPES = {
     "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE", 39: "NVFP4",
 }  # fmt: skip
 """`enum llama_ftype` (llama.h): what a GGUF header says of the whole file."""
+_NUMBERS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+_METHODS = {"awq": "4bit", "gptq": "4bit", "mxfp4": "mxfp4", "mxfp8": "mxfp8", "modelopt": "nvfp4"}
+"""What mlx-lm (`utils.load_model`) makes of others' quantizations, by their `quant_method`."""
+_PACKED = {"pack-quantized": "4bit", "mxfp4-pack-quantized": "mxfp4", "nvfp4-pack-quantized": "nvfp4"}
+"""The same by the format of `compressed-tensors`."""
 _BY_LETTERS = {label.replace("_", ""): label for label in ORDER} | {"FP16": "F16", "FP32": "F32"}
 _LABEL = re.compile(
     r"(?<![A-Za-z0-9])(?P<ud>UD[-_])?"
@@ -47,6 +56,40 @@ def canonical(label: str) -> str:
 def by_file_type(number: int) -> str | None:
     """The label for `general.file_type` of a GGUF header; None for a number that is not known."""
     return _FILE_TYPES.get(number)
+
+
+def by_config(config: Mapping[str, Any]) -> str | None:
+    """The label of a model in MLX's format (4bit, mxfp4, bf16) by its `config.json`; None where that does not say."""
+    own = config.get("quantization")
+    if own is not None:
+        return _own_label(own)
+    inner = config.get("text_config")
+    for part in (config, inner if isinstance(inner, dict) else {}):
+        if isinstance(others := part.get("quantization_config"), dict):
+            return _others_label(others, config)
+    return _number_label(config)
+
+
+def _own_label(quantization: object) -> str | None:
+    if not isinstance(quantization, dict):
+        return None
+    mode, bits = quantization.get("mode", "affine"), quantization.get("bits")
+    if mode != "affine":
+        return one_line(str(mode))
+    return f"{bits}bit" if isinstance(bits, int) else None
+
+
+def _others_label(quantization: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
+    method = str(quantization.get("quant_method"))
+    if method == "compressed-tensors":
+        return _PACKED.get(str(quantization.get("format")), method)
+    if method == "fp8":  # packed where its scales are powers of two, else turned into the model's other numbers
+        return "mxfp8" if quantization.get("scale_fmt") == "ue8m0" else _number_label(config)
+    return _METHODS.get(method, one_line(method)) if "quant_method" in quantization else None
+
+
+def _number_label(config: Mapping[str, Any]) -> str | None:
+    return _NUMBERS.get(str(config.get("torch_dtype") or config.get("dtype")))
 
 
 def label_in(path: str) -> str | None:

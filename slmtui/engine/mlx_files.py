@@ -12,6 +12,7 @@ import msgspec
 
 from slmtui.core import text
 from slmtui.core.events import FailureKind
+from slmtui.core.quantization import by_config
 from slmtui.engine.backends import EngineError
 from slmtui.engine.gauge import page_cache_state
 
@@ -24,7 +25,6 @@ _LAYERS_LIMIT = 1000
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _LICENCE = re.compile(r"^license:\s*([\w.-]+)\s*$", re.MULTILINE)
 _SNAPSHOT = re.compile(r"models--(?P<owner>.+?)--(?P<name>.+)")
-_NUMBERS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,7 @@ class ModelFolder:
     @property
     def quantization(self) -> str | None:
         """4bit, 8bit, mxfp4, bf16, …; None where the config does not say."""
-        quantized = self.config.get("quantization")
-        if isinstance(quantized, dict):
-            mode = quantized.get("mode", "affine")
-            return f"{quantized.get('bits')}bit" if mode == "affine" else text.one_line(str(mode))
-        return _NUMBERS.get(str(self.config.get("torch_dtype") or self.config.get("dtype")))
+        return by_config(self.config)
 
     @property
     def licence(self) -> str | None:

@@ -6,11 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from slmtui.core.catalog import Format, LocalModel, ModelCard, Variant
 from slmtui.core.hub_files import HubDataError, HubFile, checked_path, gguf_choices, is_repository
+from slmtui.core.quantization import by_config
 from slmtui.core.text import one_line
 from slmtui.sources.hub_folder import RepositoryFolder
 from slmtui.sources.textfile import TextFileError, read_json
@@ -22,21 +24,8 @@ _JSON_LIMIT_BYTES = 16 << 20
 _NO_BLOB = "0" * 40
 
 
-class _Bits(msgspec.Struct):
-    bits: int
-    group_size: int
-
-
 class _Index(msgspec.Struct):
     weight_map: dict[str, str]
-
-
-class _Config(msgspec.Struct):
-    """What of an MLX model's `config.json` tells that it is one."""
-
-    quantization: _Bits | None = None
-    torch_dtype: str | None = None
-    dtype: str | None = None
 
 
 def hub_models(cards: Iterable[ModelCard], cache: Path) -> tuple[LocalModel, ...]:
@@ -86,16 +75,17 @@ def files_of(model: LocalModel) -> tuple[Path, ...]:
 
 def mlx_label(folder: Path) -> str | None:
     """Quantization of the MLX model in a folder, from its `config.json`; None when it is none, or not whole."""
+    return by_config(_mlx_config(folder))
+
+
+def _mlx_config(folder: Path) -> dict[str, Any]:
+    """What `config.json` says in a folder that holds whole weights; nothing in any other."""
     try:
-        config = read_json(folder / "config.json", _Config, _JSON_LIMIT_BYTES)
+        config = read_json(folder / "config.json", dict[str, Any], _JSON_LIMIT_BYTES)
         weights = any(path.suffix == ".safetensors" for path in folder.iterdir())
-        if not weights or not _shards_are_there(folder):
-            return None
+        return config if weights and _shards_are_there(folder) else {}
     except (OSError, TextFileError):
-        return None
-    if config.quantization is not None:
-        return f"{config.quantization.bits}bit"
-    return {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}.get(config.torch_dtype or config.dtype or "")
+        return {}
 
 
 def _models(snapshot: Path, repository: str, card: ModelCard | None) -> Iterator[LocalModel]:
@@ -103,8 +93,9 @@ def _models(snapshot: Path, repository: str, card: ModelCard | None) -> Iterator
     for choice in gguf_choices(files):
         path = snapshot.joinpath(*choice.files[0].path.split("/"))
         yield _model(repository, card, "GGUF", choice.label, path, choice.size_bytes)
-    label = mlx_label(snapshot)
-    if label is not None and (label.endswith("bit") or _is_mlx(repository, card)):
+    config = _mlx_config(snapshot)
+    label = by_config(config)
+    if label is not None and ("quantization" in config or _is_mlx(repository, card)):
         yield _model(repository, card, "MLX", label, snapshot, sum(file.size_bytes for file in files))
 
 

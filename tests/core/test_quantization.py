@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from slmtui.core.quantization import ORDER, canonical, label_in, matching
+from slmtui.core.quantization import ORDER, by_config, canonical, label_in, matching
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,33 @@ def test_a_beginning_means_the_usual_one() -> None:
     assert matching("Q4", ["Q4", "Q4_K_M"]) == "Q4"
     for none in ("Q5", "F", "B", "", "Q4_K_L"):
         assert matching(none, labels) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "label"),
+    [
+        ({"quantization": {"bits": 4, "group_size": 64}, "torch_dtype": "bfloat16"}, "4bit"),
+        ({"quantization": {"bits": 6, "mode": "affine"}, "quantization_config": {"bits": 6}}, "6bit"),
+        ({"quantization": {"bits": 4, "mode": "mxfp4"}}, "mxfp4"),
+        ({"quantization": None, "dtype": "float16"}, "fp16"),
+        ({"quantization": 3, "torch_dtype": "bfloat16"}, None),
+        ({"quantization": {"group_size": 64}}, None),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}, "torch_dtype": "float16"}, "4bit"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "4bit"),
+        ({"quantization_config": {"quant_method": "mxfp4"}, "torch_dtype": "bfloat16"}, "mxfp4"),
+        ({"text_config": {"quantization_config": {"quant_method": "mxfp8"}}, "dtype": "bfloat16"}, "mxfp8"),
+        ({"quantization_config": {"quant_method": "compressed-tensors", "format": "pack-quantized"}}, "4bit"),
+        ({"quantization_config": {"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"}}, "nvfp4"),
+        ({"quantization_config": {"quant_method": "compressed-tensors", "format": "x"}}, "compressed-tensors"),
+        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "nvfp4"),
+        ({"quantization_config": {"quant_method": "fp8", "scale_fmt": "ue8m0"}}, "mxfp8"),
+        ({"quantization_config": {"quant_method": "fp8"}, "torch_dtype": "bfloat16"}, "bf16"),
+        ({"quantization_config": {"quant_method": "bit\x1bnet"}, "torch_dtype": "bfloat16"}, "bitnet"),
+        ({"quantization_config": {"bits": 4}, "torch_dtype": "bfloat16"}, None),
+        ({"quantization_config": None, "torch_dtype": "float32"}, "fp32"),
+        ({"torch_dtype": ["bfloat16"]}, None),
+        ({}, None),
+    ],
+)
+def test_the_label_of_a_model_in_mlx_s_format(config: dict[str, object], label: str | None) -> None:
+    assert by_config(config) == label

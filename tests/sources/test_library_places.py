@@ -97,16 +97,21 @@ def test_mlx_models_are_told_by_their_config(tmp_path: Path) -> None:
     four = {"quantization": {"bits": 4, "group_size": 64}, "model_type": "llama"}
     put(tmp_path, "some/Llama-quantized", "config.json", json.dumps(four).encode())
     put(tmp_path, "some/Llama-quantized", "model.safetensors", b"123")
+    other = {"quantization": {"bits": 4, "group_size": 32, "mode": "mxfp4"}}
+    put(tmp_path, "some/Other-quantized", "config.json", json.dumps(other).encode())
+    put(tmp_path, "some/Other-quantized", "model.safetensors", b"123")
     put(tmp_path, "o/Tiny-MLX", "config.json", b'{"torch_dtype": "bfloat16"}')
     put(tmp_path, "o/Tiny-MLX", "model.safetensors", b"12345")
     put(tmp_path, "plain/Transformers", "config.json", b'{"torch_dtype": "bfloat16"}')
     put(tmp_path, "plain/Transformers", "model.safetensors", b"12345")
+    put(tmp_path, "plain/AWQ", "config.json", b'{"quantization_config": {"quant_method": "awq", "bits": 4}}')
+    put(tmp_path, "plain/AWQ", "model.safetensors", b"12345")
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     put(tmp_path, "mlx-community/Half-8bit", "config.json", b'{"quantization": {"bits": 8, "group_size": 64}}')
     put(tmp_path, "mlx-community/Half-8bit", "model.safetensors.index.json", json.dumps(index).encode())
     put(tmp_path, "mlx-community/Half-8bit", "model-1.safetensors", b"1")
     models = {model.id: model for model in hub_models([TINY], tmp_path)}
-    assert set(models) == {"some/Llama-quantized:4bit", "tiny-1b:bf16"}
+    assert set(models) == {"some/Llama-quantized:4bit", "some/Other-quantized:mxfp4", "tiny-1b:bf16"}
     model = models["some/Llama-quantized:4bit"]
     assert (model.format, model.path.name, model.size_bytes) == ("MLX", COMMIT, len(json.dumps(four)) + 3)
     assert len(files_of(model)) == 2
