@@ -83,8 +83,9 @@ def _others_label(quantization: Mapping[str, Any], config: Mapping[str, Any]) ->
     method = str(quantization.get("quant_method"))
     if method == "compressed-tensors":
         return _PACKED.get(str(quantization.get("format")), method)
-    if method == "fp8":  # packed where its scales are powers of two, else turned into the model's other numbers
-        return "mxfp8" if quantization.get("scale_fmt") == "ue8m0" else _number_label(config)
+    if method == "fp8":  # packed where its scales are powers of two over such blocks, else as the other numbers
+        packed = quantization.get("scale_fmt") == "ue8m0" and quantization.get("weight_block_size") == [32, 32]
+        return "mxfp8" if packed else _number_label(config)
     return _METHODS.get(method, one_line(method)) if "quant_method" in quantization else None
 
 

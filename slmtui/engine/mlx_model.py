@@ -79,10 +79,9 @@ class OpenModel:
     @property
     def together(self) -> int:
         """Tokens of a prompt that are evaluated in one go; between two of them it can be stopped."""
-        request = self.request
         if self.device == "cpu":
             return _PROCESSOR_TOKENS
-        return min(request.micro_batch, request.batch, self.context_size)
+        return min(self.request.micro_batch, self.request.batch, self.context_size)
 
     @property
     def trained_context(self) -> int | None:

@@ -4,6 +4,8 @@ import pytest
 
 from slmtui.core.quantization import ORDER, by_config, canonical, label_in, matching
 
+FP8 = {"quant_method": "fp8", "scale_fmt": "ue8m0"}
+
 
 @pytest.mark.parametrize(
     ("spelled", "label"),
@@ -75,7 +77,8 @@ def test_a_beginning_means_the_usual_one() -> None:
         ({"quantization_config": {"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"}}, "nvfp4"),
         ({"quantization_config": {"quant_method": "compressed-tensors", "format": "x"}}, "compressed-tensors"),
         ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "nvfp4"),
-        ({"quantization_config": {"quant_method": "fp8", "scale_fmt": "ue8m0"}}, "mxfp8"),
+        ({"quantization_config": FP8 | {"weight_block_size": [32, 32]}}, "mxfp8"),
+        ({"quantization_config": FP8 | {"weight_block_size": [128, 128]}, "torch_dtype": "bfloat16"}, "bf16"),
         ({"quantization_config": {"quant_method": "fp8"}, "torch_dtype": "bfloat16"}, "bf16"),
         ({"quantization_config": {"quant_method": "bit\x1bnet"}, "torch_dtype": "bfloat16"}, "bitnet"),
         ({"quantization_config": {"bits": 4}, "torch_dtype": "bfloat16"}, None),
