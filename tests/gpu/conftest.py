@@ -17,7 +17,7 @@ from tests.gpu.support import HOG, Graphics, Hog
 _ASK = """
 import json
 from slmtui.engine.llama_devices import devices
-print(json.dumps([[each.name, each.description, each.pci] for each in devices() if each.kind == "GPU"]))
+print(json.dumps([[each.name, each.description, each.pci] for each in devices() if each.kind.endswith("GPU")]))
 """
 
 
