@@ -6,7 +6,7 @@ import msgspec
 
 from slmtui.core.ceiling import Ceiling, MatmulRate
 from slmtui.core.events import Energy, EngineMemory, MemoryPart, ModelFacts, ProcessMemory, Timing
-from slmtui.core.machine import Cpu, CudaToolkit, EngineState, Gpu, Machine, Memory
+from slmtui.core.machine import Cpu, CudaToolkit, EngineState, Gpu, Installer, Machine, Memory
 from slmtui.core.measurement import Averages, Environment, Imported, Measurement, MemorySample, Session, Settings
 from slmtui.core.sampling import Sampling
 
@@ -63,6 +63,7 @@ FULL_ENVIRONMENT = Environment(
         gpu_memory_limit_bytes=6 * 1024**3,
         cuda_visible_devices="0",
         cuda_toolkit=CudaToolkit(nvcc="/usr/local/cuda/bin/nvcc", version="13.0"),
+        installer=Installer(python="/usr/bin/python3", by="pip"),
         notes=("A note.",),
     ),
     imported=Imported(program="slmtui 0.1.0", file="x.json", sha256="ab" * 32, at="2026-11-22T00:00:00Z"),

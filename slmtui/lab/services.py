@@ -291,7 +291,7 @@ class Services:
         """
         async with self._session_lock:  # answers that end together must not begin two sessions
             if self.session is None:
-                machine = await self.machine()
+                machine = msgspec.structs.replace(await self.machine(), installer=None)  # a path of this person's own
                 environment = Environment(slmtui=__version__, python=platform.python_version(), machine=machine)
                 self.session = await asyncio.to_thread(self.store.start_session, environment)
             return self.session

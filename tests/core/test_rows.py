@@ -37,6 +37,8 @@ NOT_IN_ROWS = {
     "environment.machine.engines.0.advice": "advice",
     "environment.machine.power": "`power` is that of the measurement",
     "environment.machine.governor": "`governor` is that of the measurement",
+    "environment.machine.installer.python": "what advice names, not what measured; a session does not keep it",
+    "environment.machine.installer.by": "what advice names, not what measured; a session does not keep it",
     "environment.machine.cuda_toolkit.nvcc": "what engines are built with, not what measured",
     "environment.machine.cuda_toolkit.version": "what engines are built with, not what measured",
     "environment.machine.apple_chip": "`cpu_info` is the processor's name where the system gives both",

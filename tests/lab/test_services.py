@@ -204,6 +204,7 @@ async def test_a_session_begins_with_the_first_measurement(shared: Services) -> 
     assert shared.session is not None
     (session,) = await shared.sessions()
     assert session.id == shared.session.id
+    assert session.environment.machine.installer is None, "a path of the person's own"
     assert session.measurements == 2
     assert session.environment.machine.cpu.threads >= 1
     assert len(await shared.measurements(session.id)) == 2
