@@ -29,12 +29,14 @@ from slmtui.core.gguf import CACHE_TYPES
 from slmtui.core.outlook import Outlook, Place
 from slmtui.core.quantization import matching
 from slmtui.core.ranges import CONTEXT
-from slmtui.lab import ceiling
+from slmtui.lab import ceiling, loading
 from slmtui.lab import fit as lab
 from slmtui.lab.services import Services
 from slmtui.sources.gguf import GgufError
 
 _MLX_BASIS = "Memory in MLX: as a dry run plans it, without the worker itself; speeds are not estimated."
+_MLX_CACHE = "f16"
+"""What --kv says unless told otherwise: MLX's cache has no other types to choose from."""
 
 
 class Row(NamedTuple):
@@ -91,7 +93,7 @@ def fit(options: argparse.Namespace) -> int:
         failed = False
         for spec in options.models:
             try:
-                wanted += _meant(services, spec)
+                wanted += _meant(services, spec, options)
             except GgufError as error:
                 say(f"slmtui fit: {error}")
                 failed = True
@@ -142,8 +144,8 @@ async def _here(services: Services) -> Place:
     return place
 
 
-def _meant(services: Services, spec: str) -> list[LocalModel | _Offered]:
-    """Each variant that is meant; all of a model that is named without one.
+def _meant(services: Services, spec: str, options: argparse.Namespace) -> list[LocalModel | _Offered]:
+    """Each variant that is meant; of a model that is named without one, all of which something can be told.
 
     Raises:
         CommandError: the catalog has no such variant.
@@ -156,7 +158,8 @@ def _meant(services: Services, spec: str) -> list[LocalModel | _Offered]:
         return [_readable(services.find_any(spec))]
     local = {one.variant.quantization: one for one in services.library() if one.card == card and one.variant}
     known = [variant for variant in card.variants if variant.format == "GGUF" or variant.quantization in local]
-    variants = known
+    told = "MLX" in services.formats and options.on is None and options.kv == _MLX_CACHE
+    variants = [variant for variant in known if variant.format == "GGUF" or told] or known
     if label:
         wanted = matching(label, [variant.quantization for variant in card.variants])
         variants = [variant for variant in known if variant.quantization == wanted]
@@ -201,9 +204,11 @@ async def _planned(services: Services, model: LocalModel, options: argparse.Name
     """What MLX says of a model here.
 
     Raises:
-        CommandError: it says nothing, or another machine is meant.
+        CommandError: it says nothing, MLX is not installed, or another machine is meant.
     """
     name = text.one_line(model.id)
+    if model.format not in services.formats:
+        raise CommandError(f"{name} is in MLX's format, and {loading.mlx_missing()}")
     if options.on is not None:
         raise CommandError(f"{name} is in MLX's format, which is told by a dry run on this machine; leave --on out")
     found = await lab.planned(services, model, options.context, options.kv)

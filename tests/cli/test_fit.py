@@ -12,7 +12,7 @@ import pytest
 from slmtui.cli import main
 from slmtui.core.ceiling import Ceiling, MatmulRate, StepRate
 from slmtui.core.machine import Machine
-from slmtui.lab import ceiling
+from slmtui.lab import ceiling, loading
 from slmtui.lab.services import Services
 from slmtui.sources.paths import Paths
 from slmtui.sources.store import Store
@@ -139,9 +139,7 @@ def test_a_model_in_mlx_s_format_is_told_by_its_dry_run(mlx_forms: Forms, tmp_pa
     (row,) = json.loads(done.stdout)
     assert (row["estimate"], row["planned"]["context"], row["planned"]["fit"]["verdict"]) == (None, 1024, "yes")
     assert row["planned"]["bytes"] > folder.joinpath("model.safetensors").stat().st_size
-    pulled = tmp_path / "models--mlx-community--Qwen3-0.6B-4bit" / "snapshots" / ("a" * 40)
-    pulled.parent.mkdir(parents=True)
-    pulled.symlink_to(folder)
+    _pulled(folder, tmp_path)
     done = run("fit", "qwen3-0.6b:4bit", "pocket-5m:F16", "-c", "1024", env={"HF_HUB_CACHE": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["qwen3-0.6b:4bit", "pocket-5m:F16"]
@@ -157,3 +155,35 @@ def test_what_a_dry_run_cannot_tell_does_not_hide_the_others(mlx_forms: Forms) -
     cache = run("fit", mlx_forms("4bit"), "--kv", "q8_0")
     assert (cache.returncode, cache.stdout) == (1, "")
     assert "q8_0 cannot be had" in cache.stderr
+
+
+def _pulled(folder: Path, cache: Path) -> None:
+    """The folder as the 4-bit form of a model of the catalog in a cache of the hub."""
+    pulled = cache / "models--mlx-community--Qwen3-0.6B-4bit" / "snapshots" / ("a" * 40)
+    pulled.parent.mkdir(parents=True)
+    pulled.symlink_to(folder)
+
+
+@needs_mlx
+@pytest.mark.parametrize("asked", [ON, (*ON, "--kv", "q8_0")])
+def test_a_form_that_nobody_named_is_left_out_where_no_dry_run_tells(
+    mlx_forms: Forms, tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    _pulled(mlx_forms("4bit"), tmp_path)
+    done = run("fit", "qwen3-0.6b", *asked, env={"HF_HUB_CACHE": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert "qwen3-0.6b:Q8_0" in done.stdout
+    assert "4bit" not in done.stdout + done.stderr
+
+
+@needs_mlx
+def test_a_form_in_mlx_s_format_where_mlx_is_not_installed(
+    mlx_forms: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _pulled(mlx_forms("4bit"), tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(loading, "installed", lambda _: False)
+    assert main(["fit", "qwen3-0.6b"]) == 0
+    assert "4bit" not in capsys.readouterr().out
+    assert main(["fit", "qwen3-0.6b:4bit"]) == 1
+    assert "qwen3-0.6b:4bit is in MLX's format, and MLX is not installed here" in capsys.readouterr().err
