@@ -171,12 +171,14 @@ def _meant(services: Services, spec: str, options: argparse.Namespace) -> list[L
 
 def _not_told(card: ModelCard, label: str, known: Sequence[Variant]) -> str:
     """Why nothing can be said of a variant, and of which ones something can."""
-    there = ", ".join(f"{card.id}:{variant.quantization}" for variant in known) or "none"
-    mlx = matching(label, [variant.quantization for variant in card.variants]) if label else None
-    if mlx is not None:
-        named = f"{card.id}:{mlx}"
-        return f"{named} is in MLX's format, which only a dry run tells; `slmtui pull {named}`, or name one of {there}"
-    return f"{card.id} has no GGUF variant{f' {text.one_line(label)}' if label else ''}; it has {there}"
+    there = ", ".join(f"{card.id}:{variant.quantization}" for variant in known or card.variants) or "none"
+    default = card.default_variant and card.default_variant.quantization
+    mlx = matching(label, [variant.quantization for variant in card.variants]) if label else default
+    if mlx is None:
+        return f"{card.id} has no GGUF variant{f' {text.one_line(label)}' if label else ''}; it has {there}"
+    named = f"{card.id}:{mlx}"
+    other = f", or name one of {there}" if known else " first"
+    return f"{named} is in MLX's format, which only a dry run tells; `slmtui pull {named}`{other}"
 
 
 def _readable(model: LocalModel) -> LocalModel:
