@@ -44,8 +44,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     """Notes are numbered; the highest counts."""
     key: str
-    path: str
-    """Of the file, in the repository."""
+    path: str = ""
+    """Of the file, in the repository; empty in notes of older versions."""
     size_bytes: int
     commit: str
     etag: str | None

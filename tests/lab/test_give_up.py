@@ -21,7 +21,7 @@ from tests.hub.faults import Fault
 from tests.lab.seats import services
 from tests.lab.test_download import TINY, everything, until
 from tests.lab.test_shelf import files_in
-from tests.sources.downloads import FILE, MIB, NAME, noise, serve, weights
+from tests.sources.downloads import FILE, MIB, NAME, forget_path, noise, serve, weights
 
 SECOND = "Tiny-Q8_0.gguf"
 
@@ -60,6 +60,18 @@ async def test_what_came_is_deleted_without_a_hub(lab: Services, loopback: Loopb
     assert files_in(cache_folder()) == []
     with pytest.raises(UnknownModelError):
         await shelf.remove(lab, spec)
+
+
+async def test_what_an_older_slmtui_began_is_deleted_by_the_name_of_its_repository(
+    lab: Services, loopback: LoopbackHub
+) -> None:
+    serve(loopback, weights(3 * MIB))
+    await interrupted(lab, loopback, NAME)
+    forget_path(RepositoryFolder(cache_folder(), NAME).partials()[0])
+    with pytest.raises(UnknownModelError):
+        await shelf.remove(lab, f"{NAME}:Q4_K_M")
+    assert (await shelf.remove(lab, NAME)).freed_bytes == MIB
+    assert files_in(cache_folder()) == []
 
 
 async def test_other_variants_stay(lab: Services, loopback: LoopbackHub) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import zlib
 from pathlib import Path
 
 from slmtui.core.hub_files import HubFile, Listing
@@ -56,3 +59,18 @@ class Attempt:
         finally:
             self.partial.close()
         return self.partial.path.read_bytes()
+
+
+def forget_path(partial: Path) -> None:
+    """Make the notes of a partial file those of slmtui before it noted the file's path in the repository."""
+    with partial.open("r+b") as opened:
+        for number in (1, 2):
+            start = opened.seek(-number * 4096, os.SEEK_END)
+            place = opened.read(4096)
+            if length := int.from_bytes(place[:4], "big"):
+                note = json.loads(place[8 : 8 + length])
+                note.pop("path")
+                text = json.dumps(note).encode()
+                record = len(text).to_bytes(4, "big") + zlib.crc32(text).to_bytes(4, "big") + text
+                opened.seek(start)
+                opened.write(record.ljust(4096, b"\0"))

@@ -12,7 +12,7 @@ from slmtui.core.hub_files import HubFile
 from slmtui.sources import partial as module
 from slmtui.sources import sha256
 from slmtui.sources.partial import Partial, read_note, write_at
-from tests.sources.downloads import MIB, noise
+from tests.sources.downloads import MIB, forget_path, noise
 
 CONTENT = noise(3 * MIB + 17)
 FILE = HubFile(path="a.gguf", size_bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest(), blob="a" * 40)
@@ -52,6 +52,15 @@ def test_another_process_goes_on_without_reading_again(path: Path) -> None:
     assert second.digest() == FILE.sha256
     second.finish()
     assert path.read_bytes() == CONTENT
+
+
+def test_what_an_older_slmtui_began_is_gone_on_with(path: Path) -> None:
+    first = Partial(path, FILE, "c" * 40)
+    receive(first, 0, MIB)
+    first.close()
+    forget_path(path)
+    note = read_note(path, FILE)
+    assert note is not None and note.have == ((0, MIB),)
 
 
 def test_after_another_start_of_the_machine_everything_is_read_again(
