@@ -29,7 +29,8 @@ def use_device(asked: str) -> Place:
         mx.disable_compile()  # it would call the machine's C++ compiler, and gains nothing
         return "cpu"
     numbered = _NUMBERED.fullmatch(wanted)
-    kind = numbered[1].replace("mtl", "metal") if numbered else wanted
+    kind = numbered[1] if numbered else wanted
+    kind = "metal" if kind == "mtl" else kind
     if present is None or kind not in ("gpu", present):
         there = f"cpu and {present}" if present else "cpu only"
         raise EngineError(

@@ -48,7 +48,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @needs_mlx
-@pytest.mark.parametrize("asked", ["gpu", "metal", " GPU", "Metal", "metal:0", "MTL0"])
+@pytest.mark.parametrize("asked", ["gpu", "metal", " GPU", "Metal", "metal:0", "mtl", "MTL0"])
 def test_a_mac_s_gpu(device: ModuleType, asked: str) -> None:
     assert device.use_device(asked) == "metal"
     assert device.mx.told == [("device", "the GPU"), ("compile", True)]
