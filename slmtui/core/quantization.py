@@ -101,9 +101,14 @@ def label_in(path: str) -> str | None:
 
 
 def matching(wanted: str, labels: list[str]) -> str | None:
-    """The label that a person means: the same in another spelling, or the first of `ORDER` that begins so (Q4)."""
+    """The label that a person means: the same in the nearest spelling, or the first of `ORDER` that begins so (Q4).
+
+    llama.cpp's BF16 and MLX's bf16 are two labels; each is meant by its own spelling, and by the other's without it.
+    """
     asked = canonical(wanted)
-    if asked in labels:
-        return asked
+    for spelling in (str.strip, str.casefold, canonical):
+        for label in labels:
+            if spelling(label) == spelling(wanted.strip()):
+                return label
     beginning = [label for label in ORDER if label in labels and label.startswith(asked)]
     return beginning[0] if beginning and re.fullmatch(r"I?Q\d(_K)?|TQ\d", asked) else None

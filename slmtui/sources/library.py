@@ -105,7 +105,7 @@ def _card_model(card: ModelCard, variant: Variant, path: Path) -> LocalModel:
 def _catalog_model(card: ModelCard, label: str, shared: Sequence[LocalModel]) -> LocalModel:
     here = [*_bundled_models(card)] if card.bundled else [model for model in shared if model.card == card]
     by_label = {model.variant.quantization: model for model in reversed(here) if model.variant is not None}
-    known = {variant.quantization for variant in card.variants}
+    known = [variant.quantization for variant in card.variants]
     wanted = (
         matching(label, [*known, *by_label]) if label else card.default_variant and card.default_variant.quantization
     )

@@ -60,6 +60,16 @@ def test_a_beginning_means_the_usual_one() -> None:
         assert matching(none, labels) is None
 
 
+def test_the_nearest_spelling_is_meant() -> None:
+    labels = ["BF16", "F16", "bf16", "fp16", "Q4_0", "4bit"]
+    for label in labels:
+        assert matching(f" {label} ", labels) == label
+    assert matching("Fp16", labels) == "fp16"
+    assert matching("Bf16", ["Q4_0", "bf16"]) == "bf16"
+    assert matching("fp16", ["F16", "Q4_0"]) == "F16"
+    assert matching("f16", ["fp16"]) == "fp16"
+
+
 @pytest.mark.parametrize(
     ("config", "label"),
     [
@@ -89,3 +99,6 @@ def test_a_beginning_means_the_usual_one() -> None:
 )
 def test_the_label_of_a_model_in_mlx_s_format(config: dict[str, object], label: str | None) -> None:
     assert by_config(config) == label
+    if label is not None:
+        for spelled in (label, label.upper(), canonical(label)):
+            assert matching(spelled, ["Q4_K_M", label]) == label
