@@ -27,7 +27,9 @@ from slmtui.sources.pull import here_bytes
 
 _FATAL = ("offline", "unreachable", "server")
 """What no other repository of the same hub will change."""
-_MLX_LABEL = re.compile(r"(?<![A-Za-z0-9])(\d[-_]?bit|bf16|fp16)(?![A-Za-z0-9])", re.IGNORECASE)
+_MLX_LABEL = re.compile(
+    r"(?<![A-Za-z0-9])(?:(?P<bits>\d)[-_]?bit|(?P<numbers>bf16|fp16|mxfp[48]|nvfp4))(?![A-Za-z0-9])", re.IGNORECASE
+)
 
 
 async def plan(services: Services, wanted: str, hub: Hub | None = None) -> Planned:
@@ -98,7 +100,9 @@ def mlx_variant(listing: Listing) -> Choice:
 def mlx_label(repository: str) -> str | None:
     """The quantization that the name of a repository in MLX's format tells."""
     found = _MLX_LABEL.search(repository)
-    return canonical(found[1]) if found else None
+    if found is None:
+        return None
+    return f"{found['bits']}bit" if found["bits"] else found["numbers"].lower()
 
 
 def _plan_card(hub: Hub, card: ModelCard, label: str) -> Planned:

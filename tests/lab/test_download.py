@@ -14,6 +14,7 @@ from slmtui.core.catalog import ModelCard, Variant
 from slmtui.core.catalog import Repository as Place
 from slmtui.lab.download import Transfer, plan
 from slmtui.lab.download_events import Cancelled, DownloadFailed, Event, Paused, Progress, Ready, Verified
+from slmtui.lab.download_plan import mlx_label
 from slmtui.lab.services import Services
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
@@ -55,6 +56,14 @@ def loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopba
     with LoopbackHub() as opened:
         connect(opened, monkeypatch, tmp_path / "hf" / "hub")
         yield opened
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("4bit", "4bit"), ("8-bit", "8bit"), ("BF16", "bf16"), ("MXFP4-Q8", "mxfp4"), ("nvfp4", "nvfp4"), ("it", None)],
+)
+def test_a_repository_s_name_tells_what_mlx_calls_its_numbers(name: str, label: str | None) -> None:
+    assert mlx_label(f"mlx-community/Tiny-{name}") == label
 
 
 async def everything(transfer: Transfer) -> list[Event]:
