@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from slmtui.core.catalog import Format, LocalModel
-from slmtui.core.hub_files import ChoiceError, Listing, choose, gguf_choices
+from slmtui.core.hub_files import SHARD, ChoiceError, Listing, choose, gguf_choices
 from slmtui.core.quantization import label_in, matching
 from slmtui.core.reference import Reference, parse_reference
 from slmtui.core.text import counted, one_line, shorten, size
@@ -240,7 +240,22 @@ def _delete(services: Services, model: LocalModel, *, force: bool) -> Removed:
     with _told(folder):
         freed = remove_files(folder, files, [receipt.key for receipt in ours])
     drop_receipts(services.paths.downloads, ours)
-    return Removed(freed_bytes=freed, sentence=f"{model.id} is deleted; {size(freed)} are free again.")
+    deleted = f"{model.id} is deleted; {size(freed)} are free again."
+    return Removed(freed_bytes=freed, sentence=" ".join((deleted, *_remains(folder))))
+
+
+def _remains(folder: RepositoryFolder) -> Iterator[str]:
+    """Sentences about what of a repository came in part, with the name that means it alone."""
+    paths = {file.path for file in interrupted(folder)}
+    if any(folder.pointers()):
+        paths.discard("")  # the repository's name would mean the whole ones
+    for spec in sorted({_spec(folder, path) for path in paths}):
+        yield f"What came of {spec} stays; `slmtui rm {spec}` deletes it."
+
+
+def _spec(folder: RepositoryFolder, path: str) -> str:
+    label = _label(folder, path)
+    return f"{folder.repository}:{label}" if label else f"{folder.repository}/{path}".rstrip("/")
 
 
 def _give_up(services: Services, spec: str) -> Removed | None:
@@ -251,16 +266,17 @@ def _give_up(services: Services, spec: str) -> Removed | None:
     card = next((card for card in services.catalog if card.id == spec.strip().partition(":")[0].lower()), None)
     reference = parse_reference(spec)
     if card is not None:
-        names, label = {place.id.lower() for place in card.repositories}, spec.strip().partition(":")[2]
+        names, label, file = {place.id.lower() for place in card.repositories}, spec.strip().partition(":")[2], None
     elif reference is not None:
-        names, label = {reference.repository.lower()}, reference.label or label_in(reference.file or "") or ""
+        names, file = {reference.repository.lower()}, reference.file
+        label = reference.label or label_in(file or "") or ""
     else:
         return None
     whole = [model for model in services.library() if model.repository and model.repository.lower() in names]
-    if whole and not label:
+    if whole and not label and file is None:
         return None
     folders = [folder for folder in repository_folders(cache_folder()) if folder.repository.lower() in names]
-    freed = [_discard(services, folder, label, whole) for folder in folders]
+    freed = [_discard(services, folder, label, file, whole) for folder in folders]
     if not any(each is not None for each in freed):
         return None
     total = sum(each or 0 for each in freed)
@@ -269,8 +285,13 @@ def _give_up(services: Services, spec: str) -> Removed | None:
     )
 
 
-def _discard(services: Services, folder: RepositoryFolder, label: str, whole: Iterable[LocalModel]) -> int | None:
-    """Delete what came of models in a repository's folder that are not whole; None when there is nothing."""
+def _discard(
+    services: Services, folder: RepositoryFolder, label: str, file: str | None, whole: Iterable[LocalModel]
+) -> int | None:
+    """Delete what came of models in a repository's folder that are not whole; None when there is nothing.
+
+    A `file` means all of its label; one whose name tells no label means itself, with the other parts of a split model.
+    """
     partial = interrupted(folder)
     mine = [model for model in whole if model.repository == folder.repository]
     kept = {_place(folder, path) for model in mine for path in files_of(model)}
@@ -279,6 +300,8 @@ def _discard(services: Services, folder: RepositoryFolder, label: str, whole: It
     labels = {path: _label(folder, path) for path in (*(one.path for one in partial), *(one.path for one in receipts))}
     wanted = matching(label, [known for known in labels.values() if known is not None]) if label else None
     meant = {path for path, known in labels.items() if not label or (wanted is not None and known == wanted)}
+    if file is not None and not label:
+        meant = {path for path in meant if _stem(path) == _stem(file)}
     begun = [file for file in partial if file.path in meant]
     parts = {one.path: one for one in receipts if one.path in meant}
     names = [path for path in folder.pointers() if _place(folder, path) in parts]
@@ -296,6 +319,12 @@ def _discard(services: Services, folder: RepositoryFolder, label: str, whole: It
 def _label(folder: RepositoryFolder, path: str) -> str | None:
     """The quantization of a file in a repository, as names tell it."""
     return label_in(path) if path.lower().endswith(".gguf") else mlx_label(folder.repository)
+
+
+def _stem(path: str) -> str:
+    """What the paths of a split model's parts have in common; of another file the path itself."""
+    part = SHARD.fullmatch(path)
+    return part["stem"] if part else path
 
 
 def _place(folder: RepositoryFolder, path: Path) -> str:

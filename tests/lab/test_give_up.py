@@ -86,6 +86,32 @@ async def test_other_variants_stay(lab: Services, loopback: LoopbackHub) -> None
     assert lab.find("tiny-1b:Q8_0").path.stat().st_size == 2 * MIB
 
 
+async def test_a_part_that_stays_when_a_whole_variant_is_deleted_is_told(lab: Services, loopback: LoopbackHub) -> None:
+    serve(loopback, weights(3 * MIB)).add(SECOND, weights(2 * MIB))
+    await interrupted(lab, loopback, f"{NAME}:Q4_K_M")
+    await everything(Transfer(lab, await plan(lab, f"{NAME}:Q8_0")))
+    removed = await shelf.remove(lab, NAME)
+    assert (removed.freed_bytes, removed.sentence) == (
+        2 * MIB,
+        f"tiny-1b:Q8_0 is deleted; 2.1 MB are free again. What came of {NAME}:Q4_K_M stays; `slmtui rm "
+        f"{NAME}:Q4_K_M` deletes it.",
+    )
+    assert (await shelf.remove(lab, f"{NAME}:Q4_K_M")).freed_bytes == MIB
+    assert files_in(cache_folder()) == []
+
+
+async def test_a_file_whose_name_tells_no_label_is_meant_alone(lab: Services, loopback: LoopbackHub) -> None:
+    loopback.add(Repository(NAME)).add("tiny.gguf", weights(3 * MIB))
+    await interrupted(lab, loopback, NAME)
+    loopback.repositories[NAME].add(SECOND, noise(2 * MIB))
+    await interrupted(lab, loopback, f"{NAME}:Q8_0")
+    with pytest.raises(UnknownModelError):
+        await shelf.remove(lab, f"{NAME}/other.gguf")
+    assert (await shelf.remove(lab, f"{NAME}/tiny.gguf")).freed_bytes == MIB
+    assert len(RepositoryFolder(cache_folder(), NAME).partials()) == 1
+    assert (await shelf.remove(lab, f"{NAME}:Q8_0")).freed_bytes == MIB
+
+
 async def test_parts_that_are_whole_go_with_the_one_that_is_not(lab: Services, loopback: LoopbackHub) -> None:
     repository = loopback.add(Repository(NAME))
     repository.add("Tiny-Q8_0-00001-of-00002.gguf", noise(2 * MIB))
