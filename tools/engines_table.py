@@ -68,8 +68,8 @@ def devices(machine: Machine, engine: str) -> dict[str, str]:
     if state is None:
         return {}
     processor = machine.apple_chip or short_name(machine.cpu.name or "unknown")
-    others = state.graphics or [name for name in state.devices if imitated(name)]
-    return {"cpu": processor, **{backend(name): name for name in reversed(others)}}
+    graphics = state.graphics or [name for name in state.others if imitated(name)]
+    return {"cpu": processor, **{backend(name): name for name in reversed(graphics)}}
 
 
 def backend(name: str) -> str:

@@ -41,14 +41,17 @@ class Importing:
     def __enter__(self) -> None:
         import signal
 
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # and not one who ignores it, as a job in the background
+        self._raises = (
+            signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )  # a job in the background ignores it
+        if self._raises:  # a job in the background ignores it
             signal.signal(signal.SIGINT, _end)
 
     def __exit__(self, *_: object) -> None:
         import signal
 
-        signal.signal(signal.SIGINT, self._before)
+        if self._raises:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(*_: object) -> None:

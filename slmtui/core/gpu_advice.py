@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from slmtui.core import llama_builds
 from slmtui.core.llama_builds import Target
@@ -21,17 +22,22 @@ def gpu_advice(machine: Machine) -> str | None:
     """
     if not machine.engines:
         return None
-    found = _imitation(machine)
-    if found is not None:
-        whose = machine.gpus[0].name if machine.gpus else "the GPU, if there is one"
-        return (
-            f"{found} is the processor in a GPU's place, many times slower than llama.cpp without it, so slmtui leaves"
-            f" it alone. Install the Vulkan driver of {whose}."
-        )
     for gpu in machine.gpus:
         if _has_build(gpu, machine) and not _served(gpu, machine.engines):
             return _idle(gpu, machine)
     return _left_out(machine)
+
+
+def imitation_note(engines: Iterable[EngineState]) -> str | None:
+    """What is to be known of a device of Vulkan that is the processor; None where an engine has a real GPU."""
+    engines = tuple(engines)
+    found = next((device for engine in engines for device in engine.others if imitated(device)), None)
+    if found is None or any(engine.graphics for engine in engines):
+        return None
+    return (
+        f"{found} is the processor in a GPU's place, many times slower than llama.cpp without it: slmtui uses it only"
+        " where it is asked for by name."
+    )
 
 
 def _has_build(gpu: Gpu, machine: Machine) -> bool:
@@ -50,7 +56,7 @@ def _served(gpu: Gpu, engines: tuple[EngineState, ...]) -> bool:
     ]
     if gpu.vendor == "Apple" and any(engine.name == "MLX" for engine in installed):
         return True
-    devices = " ".join(device for engine in installed for device in engine.devices).lower()
+    devices = " ".join(device for engine in installed for device in engine.devices if not imitated(device)).lower()
     return any(word in devices for word in _SERVED_BY[gpu.vendor])
 
 
@@ -63,6 +69,8 @@ def _idle(gpu: Gpu, machine: Machine) -> str | None:
             f" {llama_builds.build(target, 'GGML_METAL')} (needs Xcode's command line tools),"
             f" or a ready-made wheel: {llama_builds.wheel(target, 'metal')}"
         )
+    if gpu.vendor == "AMD" and any(imitated(device) for engine in machine.engines for device in engine.others):
+        return f"{gpu.name} is idle: llama.cpp finds no Vulkan driver for it. Install the GPU's Vulkan driver."
     if gpu.vendor == "AMD":
         ready = "hip-radeon" if target.windows else "rocm72"
         return (
@@ -104,13 +112,6 @@ def _left_out(machine: Machine) -> str | None:
                 f" {gpu.name} has {gpu.compute_capability}. {llama_builds.cuda_sentence(_target(machine))}"
             )
     return None
-
-
-def _imitation(machine: Machine) -> str | None:
-    """The device that Vulkan offers where it found no GPU; None where an engine has a real one."""
-    if any(engine.graphics for engine in machine.engines):
-        return None
-    return next((device for engine in machine.engines for device in engine.devices if imitated(device)), None)
 
 
 def _target(machine: Machine) -> Target:

@@ -120,12 +120,14 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.graphics)
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """Devices that are not called the processor, those that it imitates among them."""
+        return tuple(device for device in self.devices if not device.lower().startswith(_ON_THE_CPU))
+
+    @property
     def graphics(self) -> tuple[str, ...]:
         """Devices beside the processor, those that it imitates left out; none where the trial failed on them."""
-        if self.trial == "processor only":
-            return ()
-        others = [device for device in self.devices if not device.lower().startswith(_ON_THE_CPU)]
-        return tuple(device for device in others if not imitated(device))
+        return () if self.trial == "processor only" else tuple(each for each in self.others if not imitated(each))
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -152,7 +152,7 @@ def _has(engine: EngineState | None, wanted: Set[str]) -> bool:
     if engine is None or engine.offloads:
         return engine is not None
     named = bool(wanted) and "gpu" not in wanted
-    return named and any(imitated(device) for device in engine.devices)
+    return named and any(imitated(device) for device in engine.others)
 
 
 def _sweep(grid: Grid, machine: Machine, trained_context: int) -> Iterator[tuple[Setup, Shape]]:

@@ -44,7 +44,8 @@ async def engine_state(
             trial="unusable",
             advice=f"llama-cpp-python is not installed. Install it: {reinstall()}",
         )
-    key = f"{key} {fingerprint()} {sys.executable}"  # which the advice names
+    shown = os.environ.get("GGML_VK_VISIBLE_DEVICES")
+    key = f"{key} {fingerprint()} {shown} {installer()}"  # whose command the advice names
     known = remembered(cache, key)
     if known is not None:
         return known
@@ -92,10 +93,10 @@ async def _try(version: str, model: Path, command: Sequence[str]) -> tuple[Engin
             f"repacked weights, which is slower. A sound build: {reinstall()}"
         )
         return msgspec.structs.replace(seen, trial="plain buffers only", advice=advice), usual.crashed
-    processor = await run_trial([*command, str(model), "--processor"], PATIENCE_S) if len(seen.devices) > 1 else plain
+    processor = await run_trial([*command, str(model), "--processor"], PATIENCE_S) if seen.others else plain
     if processor.decoded == (1, 8):
         advice = (
-            f"llama.cpp fails on {seen.devices[0]} ({usual.error}), so slmtui leaves the GPU alone. Update its driver, "
+            f"llama.cpp fails on {seen.others[0]} ({usual.error}), so slmtui leaves the GPU alone. Update its driver, "
             "or install another build; `slmtui hardware` names the GPU and its compute capability."
         )
         return msgspec.structs.replace(seen, trial="processor only", advice=advice), usual.crashed

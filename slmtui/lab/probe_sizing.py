@@ -49,11 +49,10 @@ class Sizes:
 def plain(plan: ProbePlan, model: LocalModel, context: int) -> LoadOptions:
     """How to load a model of the plan with so many tokens of context."""
     options = msgspec.structs.replace(PLAIN, context=context, threads=plan.threads, device=plan.device)
-    if model.format == "MLX":  # it has one kind of attention, and the cache has the model's own numbers
-        return options
-    cache = "f32" if plan.exact else "f16"
-    # Flash attention rounds more than the attention without it.
-    return msgspec.structs.replace(options, flash_attention="off", type_k=cache, type_v=cache)
+    cache = "f32" if plan.exact else "f16"  # MLX refuses the first: its cache has the model's own numbers
+    # Flash attention rounds more than the attention without it; MLX has one kind.
+    attention = "auto" if model.format == "MLX" else "off"
+    return msgspec.structs.replace(options, flash_attention=attention, type_k=cache, type_v=cache)
 
 
 async def sizes(services: Services, plan: ProbePlan, model: LocalModel, tasks: Mapping[str, Task]) -> Sizes | Failed:

@@ -11,6 +11,7 @@ import msgspec
 
 from slmtui.core.apple import MLX_PACKAGE, takes_mlx
 from slmtui.core.ceiling import Ceiling
+from slmtui.core.gpu_advice import imitation_note
 from slmtui.core.machine import EngineState, GpuUser, Machine, Memory
 from slmtui.sources.resources import pocket_folder
 
@@ -74,7 +75,9 @@ class Surroundings:
             command = installer.install_here(MLX_PACKAGE)
             mlx = EngineState(name="MLX", trial="unusable", advice=f"MLX is not installed. Install it: {command}")
         engines = (state, mlx) if mlx is not None else (state,)
-        return msgspec.structs.replace(machine, engines=engines, installer=installer.installer())
+        note = imitation_note(engines)
+        notes = machine.notes if note is None else (*machine.notes, note)
+        return msgspec.structs.replace(machine, engines=engines, installer=installer.installer(), notes=notes)
 
 
 async def quick_machine() -> Machine:

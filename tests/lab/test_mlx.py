@@ -260,3 +260,18 @@ async def test_a_probe_asks_both_engines_and_they_say_alike(shared: Services, ml
             [score.logprob for answer in batch.answers for score in answer.scores] for batch in (one, other)
         )
         assert first == pytest.approx(second, abs=0.02)
+
+
+@needs_mlx
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_exact_probe_that_has_such_a_model_all_the_same_does_not_ask_it(
+    shared: Services, mlx_forms: Forms
+) -> None:
+    grid = ProbeGrid(shots=(0,), seeds=1, questions=2)
+    inexact = await probe.make_plan("quick", [model(mlx_forms("fp32"))], ["pocket-judgements"], grid)
+    async with aclosing(probe.run(shared, msgspec.structs.replace(inexact, exact=True))) as stream:
+        events = [event async for event in stream]
+    assert not [event for event in events if isinstance(event, probe.CellAnswered)]
+    (given_up,) = [event for event in events if isinstance(event, probe.CellGivenUp)]
+    assert given_up.failure is not None
+    assert "KV cache" in given_up.failure.message
