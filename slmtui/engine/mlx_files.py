@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from slmtui.core import text
+from slmtui.core.documents import decode_others
 from slmtui.core.events import FailureKind
 from slmtui.core.quantization import by_config
 from slmtui.engine.backends import EngineError
@@ -166,14 +167,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
             raise _no_file(path)
         if known.st_size > _JSON_LIMIT_BYTES:
             raise EngineError(FailureKind.BAD_FILE, f"{shown} is too large for what it should be. Download it again.")
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.convert(decode_others(path.read_bytes()), dict[str, Any])
     except FileNotFoundError:
         return None
     except OSError as error:
         raise EngineError(
             FailureKind.BAD_FILE, f"{shown} cannot be read: {error.strerror}. Check its permissions."
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise EngineError(FailureKind.BAD_FILE, f"{shown} is damaged ({error}). Download or copy it again.") from None
 
 

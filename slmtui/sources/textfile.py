@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
+from slmtui.core.documents import decode_others
+
 _T = TypeVar("_T")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -65,7 +67,8 @@ def read_json(path: Path, kind: type[_T], largest_bytes: int) -> _T:
     Raises:
         TextFileError: see `read_bytes`; or it is something else than such JSON, or nested too deeply.
     """
+    content = read_bytes(path, largest_bytes)
     try:
-        return msgspec.json.decode(read_bytes(path, largest_bytes), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return msgspec.convert(decode_others(content), kind)
+    except (ValueError, RecursionError) as error:
         raise TextFileError(f"it is not the JSON that it should be ({error})") from error

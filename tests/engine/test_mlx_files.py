@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import pytest_asyncio
 
 from slmtui.core.events import FailureKind, Loaded, StopReason
 from slmtui.engine.client import WorkerClient
+from slmtui.engine.mlx_files import read_folder
 from slmtui.engine.protocol import Load, Measure
 from tests.engine.support import F16, done, failed, run, tell, text_of, worker
 from tests.mlx_models import Forms, changed, needs_mlx
@@ -70,6 +72,8 @@ INCOMPLETE: dict[str, tuple[dict[str, object], str]] = {
     "not JSON": ({**WHOLE, "config__json": b"{"}, "config.json is damaged"),
     "not UTF-8": ({**WHOLE, "config__json": b'{"model_type": "\xff"}'}, "config.json is damaged"),
     "deep": ({**WHOLE, "config__json": b"[" * 100_000}, "config.json is damaged"),
+    "half a character": ({**WHOLE, "config__json": b'{"model_type": "\\ud800"}'}, "config.json is damaged"),
+    "endless digits": ({**WHOLE, "config__json": b'{"model_type": ' + b"9" * 5000 + b"}"}, "config.json is damaged"),
     "absurd layers": ({**WHOLE, "config__json": {"model_type": "llama", "num_hidden_layers": 10**9}}, "1,000,000,000"),
     "a missing shard": (
         {
@@ -88,6 +92,12 @@ INCOMPLETE: dict[str, tuple[dict[str, object], str]] = {
 async def test_a_folder_that_holds_no_whole_model(client: WorkerClient, tmp_path: Path, fault: str) -> None:
     files, words = INCOMPLETE[fault]
     assert words in await refused(client, folder(tmp_path / "model", **files))
+
+
+async def test_a_config_as_python_writes_it(tmp_path: Path) -> None:
+    config = {"model_type": "falcon_h1", "time_step_limit": [0.0, math.inf], "largest": 10**30}
+    found = read_folder(str(folder(tmp_path / "model", **{**WHOLE, "config__json": config})))
+    assert found.config == config
 
 
 async def test_a_config_that_may_not_be_read(client: WorkerClient, tmp_path: Path) -> None:

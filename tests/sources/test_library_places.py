@@ -100,7 +100,7 @@ def test_mlx_models_are_told_by_their_config(tmp_path: Path) -> None:
     other = {"quantization": {"bits": 4, "group_size": 32, "mode": "mxfp4"}}
     put(tmp_path, "some/Other-quantized", "config.json", json.dumps(other).encode())
     put(tmp_path, "some/Other-quantized", "model.safetensors", b"123")
-    put(tmp_path, "o/Tiny-MLX", "config.json", b'{"torch_dtype": "bfloat16"}')
+    put(tmp_path, "o/Tiny-MLX", "config.json", b'{"torch_dtype": "bfloat16", "time_step_limit": [0.0, Infinity]}')
     put(tmp_path, "o/Tiny-MLX", "model.safetensors", b"12345")
     put(tmp_path, "plain/Transformers", "config.json", b'{"torch_dtype": "bfloat16"}')
     put(tmp_path, "plain/Transformers", "model.safetensors", b"12345")
@@ -115,9 +115,10 @@ def test_mlx_models_are_told_by_their_config(tmp_path: Path) -> None:
     model = models["some/Llama-quantized:4bit"]
     assert (model.format, model.path.name, model.size_bytes) == ("MLX", COMMIT, len(json.dumps(four)) + 3)
     assert len(files_of(model)) == 2
+    assert model_facts(models["tiny-1b:bf16"], tmp_path / "facts.json") == ModelFacts(quantization="bf16")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"quantization": 3}', b"\xff", DEEP])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"quantization": 3}', b'{"a": "\\ud800"}', b"\xff", DEEP])
 def test_a_folder_with_a_damaged_config_is_no_mlx_model(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"12345")
     (tmp_path / "config.json").write_bytes(b'{"torch_dtype": "bfloat16"}')
