@@ -13,8 +13,10 @@ from pathlib import Path
 import msgspec
 
 from slmtui.core.catalog import Format, LocalModel
+from slmtui.core.granted import own_setup
 from slmtui.core.machine import ENGINES, Machine
 from slmtui.core.offload import ALL
+from slmtui.core.plan import Setup
 from slmtui.engine.backends import installed
 from slmtui.engine.installer import install_here
 from slmtui.engine.protocol import Load
@@ -74,11 +76,12 @@ def load_request(
     state = machine.engine_for(model.format)
     device = options.device or ("gpu" if state is not None and state.offloads else "cpu")
     layers = ALL if options.gpu_layers is None else options.gpu_layers
+    own = own_setup(Setup(device=device, gpu_layers=layers), model.format)
     return Load(
         path=str(model.path),
         engine=ENGINES[model.format],
-        device=device,
-        gpu_layers=0 if device == "cpu" else layers,
+        device=own.device,
+        gpu_layers=0 if own.device == "cpu" else own.gpu_layers,
         split_mode=options.split_mode,
         tensor_split=options.tensor_split,
         context=options.context or config.context,

@@ -152,15 +152,22 @@ def test_the_default_in_the_preferred_format() -> None:
 
 @pytest.mark.parametrize(
     ("devices", "asked", "device", "layers"),
-    [(("CPU",), None, "cpu", 0), (("Metal", "CPU"), None, "gpu", -1), (("Metal", "CPU"), "cpu", "cpu", 0)],
+    [
+        (("CPU",), LoadOptions(), "cpu", 0),
+        (("Metal", "CPU"), LoadOptions(), "gpu", -1),
+        (("Metal", "CPU"), LoadOptions(device="cpu"), "cpu", 0),
+        (("Metal", "CPU"), LoadOptions(gpu_layers=0), "cpu", 0),
+        (("Metal", "CPU"), LoadOptions(device="gpu", gpu_layers=0), "cpu", 0),
+        (("Metal", "CPU"), LoadOptions(gpu_layers=5), "gpu", -1),
+    ],
 )
 def test_the_format_decides_the_engine(
-    folder: Path, devices: tuple[str, ...], asked: str | None, device: str, layers: int
+    folder: Path, devices: tuple[str, ...], asked: LoadOptions, device: str, layers: int
 ) -> None:
     llama = EngineState(name="llama.cpp", version="1", devices=("CUDA0 Card", "CPU"), trial="sound")
     machine = Machine(engines=(llama, EngineState(name="MLX", version="1", devices=devices, trial="sound")))
     mine = model(folder)
-    request = load_request(mine, LoadOptions(device=asked), machine, Config(), None)
+    request = load_request(mine, asked, machine, Config(), None)
     assert (request.engine, request.device, request.gpu_layers) == ("MLX", device, layers)
     theirs = load_request(model(F16), LoadOptions(), machine, Config(), None)
     assert (theirs.engine, theirs.device) == ("llama.cpp", "gpu")
