@@ -109,6 +109,8 @@ async def hashing(services: Services, models: Iterable[LocalModel], control: Con
         try:
             while not control.stopped and not (await asyncio.wait({task}, timeout=_TELL_EVERY_S))[0]:
                 yield Hashing(model, min(1.0, sum(read) / max(1, model.size_bytes)))
+            if task.done():
+                await task  # a file that cannot be read is no error here; what else went wrong is
         finally:
             task.cancel()
 

@@ -303,3 +303,17 @@ async def test_an_outlook_of_what_is_left(home: Path) -> None:
         assert seen.repetitions == 6 - len(of(before, CellMeasured))
         assert seen.seconds is not None
         assert "the repetitions so far" in seen.basis
+
+
+async def test_what_goes_wrong_beside_the_file_is_not_swallowed(
+    home: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(hashes, "_digest", broken)
+    async with services(home) as opened:
+        told = plan_files.hashing(opened, plan(copy).models, Control())
+        with pytest.raises(ValueError, match="a fault of ours"):
+            async for _ in told:
+                pass
