@@ -82,7 +82,8 @@ async def run_plan(services: Services, plan: Plan, output: str, *, selfcheck: bo
         failed = await _run(services, plan, refused)
     except asyncio.CancelledError:
         progress("")
-        say("Finished repetitions are kept; `slmtui bench --continue` measures the rest.")
+        if plan.id in {one.plan.id for one in await speed.unfinished(services)}:  # else it was not begun yet
+            say("Finished repetitions are kept; `slmtui bench --continue` measures the rest.")
         raise
     finally:
         progress("")

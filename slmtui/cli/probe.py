@@ -58,7 +58,8 @@ async def _run_plan(services: Services, plan: ProbePlan, *, as_json: bool, fresh
         failed = await _run(services, plan)
     except asyncio.CancelledError:
         progress("")
-        say("Finished batches are kept; `slmtui probe --continue` asks the rest.")
+        if plan.id in {one.plan.id for one in await probes.kept(services) if one.unfinished}:  # else it was not begun
+            say("Finished batches are kept; `slmtui probe --continue` asks the rest.")
         raise
     finally:
         progress("")

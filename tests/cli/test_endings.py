@@ -229,6 +229,31 @@ def test_an_interrupt_while_modules_are_imported(module: str, arguments: list[st
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"\nInterrupted.\n")
 
 
+_INTERRUPTED_HASHING = """
+import os, signal, sys, threading
+from slmtui.cli import main
+from slmtui.sources import hashes
+
+def interrupting(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait()
+
+hashes._digest = interrupting
+sys.exit(main({arguments!r}))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["bench"], ["probe", "--task", "sentiment"]], ids=["bench", "probe"])
+def test_an_interrupt_before_anything_is_kept_promises_nothing(arguments: list[str], home: Path) -> None:
+    code = _INTERRUPTED_HASHING.format(arguments=[*arguments, str(STORY)])
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert done.returncode == 130
+    assert b"Traceback" not in done.stderr and b"--continue" not in done.stderr
+    again = run(arguments[0], "--continue")
+    assert again.returncode == 1 and "waits to be continued" in again.stderr
+    assert_nothing_left(home)
+
+
 def test_an_interrupted_chat(home: Path, tmp_path: Path) -> None:
     process = start("chat", endless_story(tmp_path), "--raw", "-p", "Once", "-t", "1", "-c", "32768", "-n", "32000")
     assert process.stdout is not None
