@@ -20,6 +20,7 @@ from slmtui.core.estimate_card import anatomy_of_facts
 from slmtui.core.estimate_memory import Host, Setup, memory_parts, process_bytes
 from slmtui.core.estimate_speed import BANDWIDTH_SHARE, MATRIX_SHARE, Rates, speed
 from slmtui.core.gguf import CACHE_TYPES
+from slmtui.core.machine import ENGINES
 from slmtui.core.outlook import Corrections
 from slmtui.core.results import CellResult
 
@@ -41,14 +42,15 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def observe(result: CellResult, host: Host, rates: Rates, known: Mapping[str, Anatomy]) -> Observed | None:
-    """Lay a measured cell beside its estimate; None where it cannot be estimated or a GPU had a part in it.
+    """Lay a measured cell beside its estimate; None where it cannot be estimated, or a GPU or MLX had a part in it.
 
     `known` are the anatomies of models whose files are here, by id; others are told from the measurement's facts.
     """
     last = result.measurements[-1]
     facts = last.facts
     anatomy = known.get(result.model) or anatomy_of_facts(facts)
-    if anatomy is None or facts.gpu_layers or facts.context is None:
+    others = facts.engine is not None and not facts.engine.startswith(ENGINES["GGUF"])
+    if anatomy is None or facts.gpu_layers or facts.context is None or others:
         return None
     settings = last.settings
     setup = Setup(context=facts.context, type_k=settings.type_k or "f16", type_v=settings.type_v or "f16")

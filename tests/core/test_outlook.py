@@ -213,6 +213,8 @@ def test_what_cannot_be_laid_beside_an_estimate() -> None:
     assert cell(facts=ModelFacts()) is None
     assert cell(facts=facts(gpu_layers=3)) is None
     assert cell(facts=facts(context=None)) is None
+    assert cell(facts=facts(engine="MLX 0.31.2 via mlx-lm 0.31.3")) is None, "the estimates are of llama.cpp"
+    assert cell(facts=facts(engine="llama.cpp via llama-cpp-python 0.3.36")) is not None
     assert cell(settings=Settings(type_k="odd")) is None
     fewer = cell(settings=Settings(threads=1))
     assert fewer is not None
