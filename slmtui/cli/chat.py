@@ -58,6 +58,8 @@ def _problem(options: argparse.Namespace, prompt: str) -> str | None:
         value = getattr(options, name)
         if value is not None and (wrong := among.problem(f"--{name.replace('_', '-')}", [value])) is not None:
             return wrong
+    if options.n_gpu_layers and options.device == "cpu":
+        return "--n-gpu-layers asks for layers on a GPU, and --device says cpu; leave one of them out"
     return None
 
 

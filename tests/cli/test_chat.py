@@ -105,6 +105,13 @@ def test_a_model_that_fails_does_not_take_the_others_with_it() -> None:
     assert [answer["failure"] for answer in json.loads(done.stdout)] == ["context_full"] * 2
 
 
+@pytest.mark.parametrize("layers", ["5", "all", "fit"])
+def test_layers_on_a_gpu_and_the_cpu_as_device_contradict_each_other(layers: str) -> None:
+    refused = run("chat", "pocket-2m", "-p", "Hello", "-ngl", layers, "-dev", "CPU")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--n-gpu-layers asks for layers on a GPU, and --device says cpu; leave one of them out" in refused.stderr
+
+
 @needs_mlx
 def test_what_the_engine_of_a_model_does_not_have_is_refused(mlx_forms: Forms) -> None:
     for flags, words in ((("-t", "1"), "how many threads MLX uses"), (("-ngl", "3"), "whole model on one device")):
