@@ -58,7 +58,7 @@ def bench_table_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = dict(_COLUMNS)
     if any(row["backends"] not in ("CPU", None) for row in rows):
         columns = {**_before(columns, "threads"), "ngl": 3, **_from(columns, "threads")}
-    varied = {name: width for name, (width, field) in _VARIED.items() if len({row[field] for row in rows}) > 1}
+    varied = {n: width for n, (width, field) in _VARIED.items() if len({row[field] for row in rows} - {None}) > 1}
     columns = {**_before(columns, "test"), **varied, **_from(columns, "test")}
     cells = [_bench_cells(row) for row in rows]
     widths = {name: max([abs(width), *(len(cell[name]) for cell in cells)]) for name, width in columns.items()}

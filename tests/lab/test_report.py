@@ -105,6 +105,14 @@ def test_markdown_shows_depth_offloaded_layers_and_big_models() -> None:
     assert "demo" not in printed
 
 
+def test_a_setting_that_one_engine_does_not_have_is_not_varied() -> None:
+    ours = results(model="other", settings=Settings(batch=512, device="cpu"))
+    theirs = results(settings=Settings(batch=512, micro_batch=256, flash_attention="auto", device="cpu"))
+    head = render([*theirs, *ours], MACHINE, "md").splitlines()[0]
+    assert "n_ubatch" not in head
+    assert " fa " not in head
+
+
 def test_markdown_names_noisy_and_contended_cells() -> None:
     noisy = cell_results([measurement(n, timing=timing(0.25, 0.5 + n), together=True) for n in range(3)])
     lines = render(noisy, MACHINE, "md").splitlines()

@@ -83,6 +83,8 @@ def test_labels_say_only_what_differs() -> None:
     assert labels(run(), run(cell="b", timing=deep)) == ["d0", "d256"]
     four = Settings(threads=4, context=512)
     assert labels(run(), run(SMALL, cell="b", settings=four)) == [f"{LARGE} · 2 threads", f"{SMALL} · 4 threads"]
+    untold = Settings(context=512)
+    assert labels(run(), run(SMALL, cell="b", settings=untold)) == [LARGE, SMALL], "not told is no other value"
     assert labels(run(), run(cell="b", together=True)) == [LARGE, "together"]
     assert labels(run(), run(cell="b", source="llama-bench b6 (6789), a.json")) == [
         LARGE,

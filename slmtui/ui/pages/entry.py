@@ -152,9 +152,9 @@ def _setups(
 
 
 def differences(settings: Sequence[Settings]) -> list[str]:
-    """What each of these settings has to say where they are not all alike: `2 threads · keys q8_0`."""
+    """What each of these settings has to say where those that say it are not all alike: `2 threads · keys q8_0`."""
     said = [{name: words(each) for name, words in _WORDS} for each in settings]
-    differing = [name for name, _ in _WORDS if len({each[name] for each in said}) > 1]
+    differing = [name for name, _ in _WORDS if len({each[name] for each in said} - {""}) > 1]
     if "threads" in differing and all(each.threads_batch in (None, each.threads) for each in settings):
         differing = [name for name in differing if name != "threads_batch"]
     return [" · ".join(filter(None, (each[name] for name in differing))) for each in said]
