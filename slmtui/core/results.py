@@ -165,13 +165,14 @@ def _halves(measurement: Measurement) -> list[Measurement]:
 def _key(measurement: Measurement) -> Hashable:
     timing = measurement.timing
     shape = (timing.prompt_tokens, timing.decode_steps, timing.depth, _after_prompt(measurement))
+    planned = measurement.plan and measurement.cell  # versions do not all record the same settings of a cell
     return (
         measurement.session,
         measurement.kind,
         measurement.model,
         measurement.cell,
         measurement.together,
-        measurement.settings,
+        measurement.settings.gpu_layers if planned else measurement.settings,
         measurement.plan,
         measurement.source,
         measurement.averaged,

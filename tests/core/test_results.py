@@ -6,7 +6,7 @@ from slmtui.core.bench_rows import bench_rows
 from slmtui.core.events import Energy, StopReason
 from slmtui.core.machine import Cpu, Gpu, Machine
 from slmtui.core.measurement import Averages, Environment, Settings
-from slmtui.core.results import cell_results, memory_by_kind, shape_label
+from slmtui.core.results import by_phase, cell_results, memory_by_kind, shape_label
 from slmtui.core.rows import COLUMNS
 from slmtui.core.stats import summarize
 from tests.samples import FULL_ENVIRONMENT, full_measurement, measurement, timing
@@ -35,6 +35,16 @@ def test_models_cells_shapes_and_settings_do_not_mix() -> None:
         full_measurement(7),
     ]
     assert len(cell_results([measurement(0), *others])) == 1 + len(others)
+
+
+def test_a_cell_that_an_older_version_began_stays_one_when_it_is_continued() -> None:
+    old = measurement(0, plan="1", settings=Settings(batch=512, micro_batch=256, device="cpu"))
+    new = [measurement(n, plan="1", settings=Settings(batch=512, device="cpu")) for n in (1, 2)]
+    (result,) = cell_results([old, *new])
+    assert len(result.measurements) == 3
+    assert len(by_phase([result])) == 2
+    apart = [measurement(n, plan="1", settings=Settings(gpu_layers=20 + n)) for n in (0, 1)]
+    assert len(cell_results(apart)) == 2, "as many layers as fit are not always as many"
 
 
 def test_interleaved_repetitions_come_back_in_order_of_first_appearance() -> None:
