@@ -167,7 +167,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
             for part in (*((cell.a, cell.b)[side] for cell in self.cells), *(each.part for each in only)):
                 alike.setdefault((side, part.first.model, part.shape), set()).add(part.settings)
         return tuple(
-            name for name in _MATCHED if any(len({getattr(s, name) for s in same}) > 1 for same in alike.values())
+            name
+            for name in _MATCHED
+            if any(len({getattr(s, name) for s in same} - {None}) > 1 for same in alike.values())
         )
 
     @property

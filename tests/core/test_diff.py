@@ -238,6 +238,8 @@ def test_settings_that_vary_stand_beside_the_shape() -> None:
         "pp512 tg128 · threads 4",
     ]
     assert compare(cells(runs()), cells(runs())).varying == ()
+    untold = cells(runs(), runs(settings=msgspec.structs.replace(SETTINGS, threads=None), cell="untold"))
+    assert compare(untold, untold).varying == (), "what is not told is no other value"
 
 
 def words(factor: float, tolerance: float = 0.05) -> str:
