@@ -36,6 +36,8 @@ _MATCHED = (
 """The settings that make cells the same; a setting that one side does not tell is no difference."""
 _PLACING = frozenset({"device", "gpu_layers", "split_mode", "tensor_split"})
 """Those that say where a model runs."""
+_CACHE = frozenset({"type_k", "type_v"})
+"""Those that an engine may choose by itself."""
 
 
 class DiffError(ValueError):
@@ -193,7 +195,8 @@ def compare(
 ) -> Comparison:
     """Compare B with A, cell by cell: same model (unless `across_models`), kind, shape and settings.
 
-    With `across_devices` the settings that say where a model runs do not count.
+    With `across_devices` the settings that say where a model runs do not count, and with `across_models` no numbers of
+    a cache that its engine chose.
 
     `tolerance` is a share: at 0.05 a regression is a speed whose whole interval lies under 0.95 times the old one,
     or a time to first token whose whole interval lies over 1.05 times the old one. Where a cell has one phase only,
@@ -259,8 +262,10 @@ def _parts(results: Sequence[CellResult], told: Sequence[str], *, across_models:
         shape = (result.prompt_tokens, result.decode_steps, result.depth, result.after_prompt)
         model = None if across_models else result.model
         same = (model, result.kind, result.together, shape if result.kind == "bench" else None)
-        settings = result.measurements[0].settings
-        key = _Key(same, tuple(getattr(settings, name) if name in told else None for name in _MATCHED))
+        first = result.measurements[0]
+        chosen = _CACHE if across_models and first.facts.kv_type is not None else ()
+        names = [name if name in told and name not in chosen else None for name in _MATCHED]
+        key = _Key(same, tuple(name and getattr(first.settings, name) for name in names))
         groups.setdefault(key, []).append(result)
     return {key: Part(results=tuple(group)) for key, group in groups.items()}
 

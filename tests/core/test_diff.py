@@ -213,6 +213,17 @@ def test_two_models_of_one_session_are_matched_by_shape_and_settings() -> None:
     assert diff_words.models(found.cells[0]) == "Pocket 5M Q8_0 / Pocket 2M Q8_0"
 
 
+def test_one_model_in_two_engines_is_matched_by_the_settings_that_both_have() -> None:
+    own = Settings(batch=2048, context=512, type_k="bf16", type_v="bf16", device="cpu")
+    ours = runs(1.5, model="pocket-5m:bf16", settings=own, facts=ModelFacts(engine="MLX 0.31.2", kv_type="bf16"))
+    theirs = runs(facts=ModelFacts(engine="llama.cpp"))
+    found = compare(cells(theirs), cells(ours), across_models=True)
+    assert findings(found)["decode"].ratio.value == pytest.approx(1 / 1.5)
+    wide = runs(settings=msgspec.structs.replace(SETTINGS, batch=64), facts=ModelFacts(engine="llama.cpp"))
+    (only,) = compare(cells(wide), cells(ours), across_models=True).only_a
+    assert only.differs == ("batch",)
+
+
 def test_a_model_is_named_so_that_only_one_is_meant() -> None:
     all_cells = cells(runs(), runs(model="pocket-5m:F16", name="Pocket 5M F16"))
     assert {each.model for each in of_model(all_cells, "pocket-5m:F16")} == {"pocket-5m:F16"}
