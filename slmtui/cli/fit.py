@@ -157,11 +157,14 @@ def _meant(services: Services, spec: str, options: argparse.Namespace) -> list[L
     if card is None:
         return [_readable(services.find_any(spec))]
     local = {one.variant.quantization: one for one in services.library() if one.card == card and one.variant}
-    known = [variant for variant in card.variants if variant.format == "GGUF" or variant.quantization in local]
+    listed = [variant.quantization for variant in card.variants]
+    more = [one.variant for one in local.values() if one.variant and one.variant.quantization not in listed]
+    every = [*card.variants, *more]
+    known = [variant for variant in every if variant.format == "GGUF" or variant.quantization in local]
     told = "MLX" in services.formats and options.on is None and options.kv == _MLX_CACHE
     variants = [variant for variant in known if variant.format == "GGUF" or told] or known
     if label:
-        wanted = matching(label, [variant.quantization for variant in card.variants])
+        wanted = matching(label, [variant.quantization for variant in every])
         variants = [variant for variant in known if variant.quantization == wanted]
     if not variants:
         raise CommandError(_not_told(card, label, known))

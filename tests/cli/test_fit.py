@@ -128,6 +128,14 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> 
     assert "bad.gguf ends in the middle of its header" in done.stderr
 
 
+def test_a_variant_that_is_here_and_not_in_the_catalog(tmp_path: Path) -> None:
+    pulled = tmp_path / "models--unsloth--Qwen3-0.6B-GGUF" / "snapshots" / ("a" * 40) / "Qwen3-0.6B-Q2_K.gguf"
+    pulled.parent.mkdir(parents=True)
+    pulled.symlink_to(STORY)
+    done = run("fit", "qwen3-0.6b:q2k", *ON, env={"HF_HUB_CACHE": str(tmp_path)})
+    assert (done.returncode, done.stdout.count("qwen3-0.6b:Q2_K")) == (0, 1), done.stderr
+
+
 def test_only_what_can_be_told_is_listed() -> None:
     refused = run("fit", "qwen3-0.6b:Q9", *ON).stderr
     assert "qwen3-0.6b:Q8_0" in refused
@@ -148,6 +156,15 @@ def test_a_model_in_mlx_s_format_is_told_by_its_dry_run(mlx_forms: Forms, tmp_pa
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["qwen3-0.6b:4bit", "pocket-5m:F16"]
     assert all(" 1,024 " in line and " yes " in line for line in done.stdout.splitlines()[2:])
     assert "trained for 512 tokens; a context of 1,024 is longer" in done.stderr
+
+
+@needs_mlx
+def test_mlx_s_bf16_is_another_variant_than_llama_cpp_s(mlx_forms: Forms, tmp_path: Path) -> None:
+    _pulled(mlx_forms("bf16"), tmp_path)
+    for label in ("bf16", "BF16"):
+        done = run("fit", f"qwen3-0.6b:{label}", env={"HF_HUB_CACHE": str(tmp_path)})
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(f"qwen3-0.6b:{label}") == 1
 
 
 @needs_mlx
