@@ -10,7 +10,7 @@ from slmtui import __version__
 from slmtui.cli.bench_flags import add_flags, layer_wish
 from slmtui.cli.probe_flags import add_probe_flags
 from slmtui.cli.pull_flags import add_add, add_models, add_pull, add_rm, add_search
-from slmtui.cli.values import named
+from slmtui.cli.values import add_device, named
 
 DIFF = "sessions diff"
 _PAIRS = (DIFF, "tasks check", "tasks new", "tasks scores")
@@ -175,13 +175,7 @@ def _add_tasks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-t", "--threads", type=int, metavar="THREADS", help="threads; default: physical cores")
     parser.add_argument("-c", "--context", type=int, metavar="TOKENS", help="tokens of context")
-    parser.add_argument(
-        "-dev",
-        "--device",
-        type=str.casefold,
-        metavar="DEVICE",
-        help="cpu, gpu, cuda:0 …; default: the GPU where usable",
-    )
+    add_device(parser)
     parser.add_argument(
         "-ngl", "--n-gpu-layers", type=layer_wish, metavar="N|all|fit", help="layers on the GPU; default: all"
     )

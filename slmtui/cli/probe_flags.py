@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, cast
 
 from slmtui.cli.bench_flags import joined, names, numbers
-from slmtui.cli.values import named
+from slmtui.cli.values import add_device, named
 
 if TYPE_CHECKING:
     from slmtui.core.probe import Labels
@@ -49,13 +49,7 @@ def add_probe_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--exact", action="store_const", const=True, help="32-bit cache: exact to the digit, slower")
     parser.add_argument("-t", "--threads", type=int, metavar="THREADS", help="threads; default: physical cores")
-    parser.add_argument(
-        "-dev",
-        "--device",
-        type=str.casefold,
-        metavar="DEVICE",
-        help="cpu, gpu, cuda:0 …; default: the GPU where usable",
-    )
+    add_device(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be asked and how long it takes")
     parser.add_argument(
         "--continue",

@@ -1,4 +1,4 @@
-"""Values of arguments that several commands take."""
+"""Arguments that several commands take, and their values."""
 
 from __future__ import annotations
 
@@ -14,3 +14,14 @@ def named(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty; give a name")
     return text
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """The flag that says where one model computes."""
+    parser.add_argument(
+        "-dev",
+        "--device",
+        type=str.casefold,
+        metavar="DEVICE",
+        help="cpu, gpu, cuda:0 …; default: the GPU where usable",
+    )

@@ -3,15 +3,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from slmtui.core.catalog import ModelCard, Variant
-from slmtui.core.catalog import Repository as Place
 from slmtui.lab.download import Transfer, plan
 from slmtui.lab.download_events import Cancelled, DownloadFailed, Event, Paused, Progress, Ready, Verified
 from slmtui.lab.download_plan import mlx_label
@@ -20,42 +16,12 @@ from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import cache_folder
 from slmtui.sources.resources import pocket_folder
-from tests.hub import LoopbackHub, Repository, connect
+from tests.hub import LoopbackHub, Repository
 from tests.hub.faults import Fault
 from tests.hub.server import TOKEN
-from tests.lab.seats import services
-from tests.sources.downloads import FILE, MIB, NAME, noise, serve, weights
+from tests.sources.downloads import MIB, NAME, noise, serve, weights
 
-TINY = ModelCard(
-    id="tiny-1b",
-    name="Tiny 1B",
-    family="Tiny",
-    developer="Somebody",
-    repositories=(
-        Place(id="official/Tiny-GGUF", quantizations=("Q4_K_M", "Q8_0")),
-        Place(id=NAME, quantizations=("Q4_K_M",)),
-        Place(id="mlx-community/Tiny-4bit", format="MLX", quantizations=("4bit",)),
-    ),
-    variants=(
-        Variant(quantization="Q4_K_M", file=FILE),
-        Variant(quantization="Q8_0", file="Tiny-Q8_0.gguf"),
-        Variant(quantization="4bit", format="MLX"),
-    ),
-)
-
-
-@pytest_asyncio.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Services]:
-    async with services(tmp_path / "home") as opened:
-        opened.catalog = (*opened.catalog, TINY)
-        yield opened
-
-
-@pytest.fixture
-def loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    with LoopbackHub() as opened:
-        connect(opened, monkeypatch, tmp_path / "hf" / "hub")
-        yield opened
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 @pytest.mark.parametrize(

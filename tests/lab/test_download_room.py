@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from slmtui.core.outlook import Place
 from slmtui.lab import download_plan
@@ -12,8 +10,7 @@ from slmtui.lab.download import Transfer, plan
 from slmtui.lab.services import Services
 from slmtui.sources.hub_folder import cache_folder
 from slmtui.sources.resources import pocket_folder
-from tests.hub import LoopbackHub, Repository, connect
-from tests.lab.seats import services
+from tests.hub import LoopbackHub, Repository
 from tests.lab.test_download import everything
 from tests.sources.downloads import MIB, NAME, noise, serve, weights
 
@@ -21,23 +18,15 @@ QWEN = "unsloth/Qwen3-0.6B-GGUF"
 SIZES = {"Q8_0": 639_447_744, "Q4_K_M": 396_705_472, "Q3_K_M": 347_100_000}
 
 
-@pytest_asyncio.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Services]:
-    async with services(tmp_path / "home") as opened:
-        yield opened
-
-
 @pytest.fixture
-def loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    with LoopbackHub() as opened:
-        connect(opened, monkeypatch, tmp_path / "hf" / "hub")
-        repository = opened.add(Repository(QWEN))
-        for label, size in SIZES.items():
-            sparse = tmp_path / f"{label}.gguf"
-            with sparse.open("wb") as file:
-                file.truncate(size)
-            repository.add(f"Qwen3-0.6B-{label}.gguf", sparse, sha256=f"{size:064x}")
-        yield opened
+def loopback(tmp_path: Path, loopback: LoopbackHub) -> LoopbackHub:
+    repository = loopback.add(Repository(QWEN))
+    for label, size in SIZES.items():
+        sparse = tmp_path / f"{label}.gguf"
+        with sparse.open("wb") as file:
+            file.truncate(size)
+        repository.add(f"Qwen3-0.6B-{label}.gguf", sparse, sha256=f"{size:064x}")
+    return loopback
 
 
 def free(monkeypatch: pytest.MonkeyPatch, mib: int) -> None:

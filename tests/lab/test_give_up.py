@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from slmtui.lab import shelf
 from slmtui.lab.download import Transfer, plan
@@ -16,28 +13,14 @@ from slmtui.lab.services import Services
 from slmtui.sources.hub_folder import RepositoryFolder, cache_folder
 from slmtui.sources.library import UnknownModelError
 from slmtui.sources.locks import locked
-from tests.hub import LoopbackHub, Repository, connect
+from tests.hub import LoopbackHub, Repository
 from tests.hub.faults import Fault
-from tests.lab.seats import services
-from tests.lab.test_download import TINY, everything, until
+from tests.lab.test_download import everything, until
 from tests.lab.test_shelf import files_in
-from tests.sources.downloads import FILE, MIB, NAME, forget_path, noise, serve, weights
+from tests.sources.downloads import FILE, MIB, NAME, TINY, forget_path, noise, serve, weights
 
+pytestmark = pytest.mark.usefixtures("tiny")
 SECOND = "Tiny-Q8_0.gguf"
-
-
-@pytest_asyncio.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Services]:
-    async with services(tmp_path / "home") as opened:
-        opened.catalog = (*opened.catalog, TINY)
-        yield opened
-
-
-@pytest.fixture
-def loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    with LoopbackHub() as opened:
-        connect(opened, monkeypatch, tmp_path / "hf" / "hub")
-        yield opened
 
 
 async def interrupted(lab: Services, loopback: LoopbackHub, wanted: str, whole_bytes: int = 0) -> None:

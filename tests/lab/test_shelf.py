@@ -4,11 +4,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from huggingface_hub import hf_hub_download
 
 from slmtui.core.catalog import LocalModel
@@ -21,25 +19,11 @@ from slmtui.sources.hub_errors import HubError
 from slmtui.sources.hub_folder import cache_folder
 from slmtui.sources.library import UnknownModelError
 from slmtui.sources.resources import pocket_folder
-from tests.hub import LoopbackHub, Repository, connect
-from tests.lab.seats import services
+from tests.hub import LoopbackHub, Repository
 from tests.lab.test_download import everything
 from tests.sources.downloads import FILE, NAME, noise, serve
 
 POCKET = pocket_folder() / "pocket-2m-Q4_K_M.gguf"
-
-
-@pytest_asyncio.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Services]:
-    async with services(tmp_path / "home") as opened:
-        yield opened
-
-
-@pytest.fixture
-def loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
-    with LoopbackHub() as opened:
-        connect(opened, monkeypatch, tmp_path / "hf" / "hub")
-        yield opened
 
 
 async def pulled(lab: Services, wanted: str) -> LocalModel:

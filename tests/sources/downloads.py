@@ -8,6 +8,8 @@ import random
 import zlib
 from pathlib import Path
 
+from slmtui.core.catalog import ModelCard, Variant
+from slmtui.core.catalog import Repository as Place
 from slmtui.core.hub_files import HubFile, Listing
 from slmtui.sources.download import Download
 from slmtui.sources.hub import Hub
@@ -21,6 +23,24 @@ FILE = "Tiny-Q4_K_M.gguf"
 MIB = 1024 * 1024
 POCKET_BYTES = 1_440_256
 """Of the model that `weights` begins with."""
+
+TINY = ModelCard(
+    id="tiny-1b",
+    name="Tiny 1B",
+    family="Tiny",
+    developer="Somebody",
+    repositories=(
+        Place(id="official/Tiny-GGUF", quantizations=("Q4_K_M", "Q8_0")),
+        Place(id=NAME, quantizations=("Q4_K_M",)),
+        Place(id="mlx-community/Tiny-4bit", format="MLX", quantizations=("4bit",)),
+    ),
+    variants=(
+        Variant(quantization="Q4_K_M", file=FILE),
+        Variant(quantization="Q8_0", file="Tiny-Q8_0.gguf"),
+        Variant(quantization="4bit", format="MLX"),
+    ),
+)
+"""A card whose files are in several repositories."""
 
 
 def noise(size: int, seed: int = 7) -> bytes:
