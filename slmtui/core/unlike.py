@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from slmtui.core import text
 from slmtui.core.diff import CellDiff, Comparison, Part
 from slmtui.core.machine import Machine
-from slmtui.core.measurement import Measurement, Session
+from slmtui.core.measurement import Measurement, Session, Settings
 
 _SHOWN = 12
 """Digits of a hash that are shown."""
@@ -21,6 +21,7 @@ def unlike(comparison: Comparison, a: Session, b: Session, *, across_models: boo
     """
     found = [] if across_models else [*_files(comparison.cells)]
     found += _circumstances(comparison, a, b)
+    found += _caches(comparison.cells) if across_models else ()
     found += _machines(a.environment.machine, b.environment.machine)
     found += _chats(comparison.cells)
     return tuple(found)
@@ -38,11 +39,16 @@ def _files(cells: Iterable[CellDiff]) -> Iterator[str]:
             )
 
 
-def _circumstances(comparison: Comparison, a: Session, b: Session) -> Iterator[str]:
-    sides = (
-        Part(results=tuple(r for cell in comparison.cells for r in cell.a.results)),
-        Part(results=tuple(r for cell in comparison.cells for r in cell.b.results)),
+def _sides(cells: Sequence[CellDiff]) -> tuple[Part, Part]:
+    """All cells of each side as one."""
+    return (
+        Part(results=tuple(result for cell in cells for result in cell.a.results)),
+        Part(results=tuple(result for cell in cells for result in cell.b.results)),
     )
+
+
+def _circumstances(comparison: Comparison, a: Session, b: Session) -> Iterator[str]:
+    sides = _sides(comparison.cells)
     yield from _sentence("Program", a.environment.program, b.environment.program)
     readers: tuple[tuple[str, Callable[[Measurement], str | None]], ...] = (
         ("Engine", lambda each: each.facts.engine),
@@ -57,6 +63,16 @@ def _circumstances(comparison: Comparison, a: Session, b: Session) -> Iterator[s
         for side, session in zip(sides, (a, b), strict=True)
     ]
     yield from _sentence("Power", *powers)
+
+
+def _caches(cells: Sequence[CellDiff]) -> Iterator[str]:
+    """The numbers of the KV cache: where engines choose them they keep no cells apart."""
+    sides = (_told(side, lambda each: _cache(each.settings)) for side in _sides(cells))
+    yield from _sentence("KV cache", *sides)
+
+
+def _cache(settings: Settings) -> str:
+    return " and ".join(dict.fromkeys(kind for kind in (settings.type_k, settings.type_v) if kind))
 
 
 def _machines(a: Machine, b: Machine) -> Iterator[str]:

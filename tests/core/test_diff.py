@@ -219,6 +219,8 @@ def test_one_model_in_two_engines_is_matched_by_the_settings_that_both_have() ->
     theirs = runs(facts=ModelFacts(engine="llama.cpp"))
     found = compare(cells(theirs), cells(ours), across_models=True)
     assert findings(found)["decode"].ratio.value == pytest.approx(1 / 1.5)
+    said = unlike(found, session(), session(), across_models=True)
+    assert "KV cache: f16 in A, bf16 in B." in said
     wide = runs(settings=msgspec.structs.replace(SETTINGS, batch=64), facts=ModelFacts(engine="llama.cpp"))
     (only,) = compare(cells(wide), cells(ours), across_models=True).only_a
     assert only.differs == ("batch",)
