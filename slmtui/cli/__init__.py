@@ -41,9 +41,7 @@ class Importing:
     def __enter__(self) -> None:
         import signal
 
-        self._raises = (
-            signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )  # a job in the background ignores it
+        self._raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._raises:  # a job in the background ignores it
             signal.signal(signal.SIGINT, _end)
 
