@@ -114,3 +114,8 @@ def endless_story(folder: Path) -> Path:
     model.set("tokenizer.ggml.eos_token_id", rare)
     folder.mkdir(parents=True, exist_ok=True)
     return model.write(folder / "endless.gguf")
+
+
+def assert_nothing_left(home: Path) -> None:
+    """Every process that has its files there has ended."""
+    wait_for(lambda: not processes_of(home), "the end of every process")
