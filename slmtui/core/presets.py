@@ -134,7 +134,8 @@ def _placed(grid: Grid, models: Sequence[LocalModel], machine: Machine) -> Mappi
     A GPU that the processor imitates is one that may be asked for by name.
 
     Raises:
-        PlanError: a GPU is asked for, and a model would not be measured, or none on a GPU.
+        PlanError: a GPU is asked for, and a model would not be measured, or none on a GPU; or layers on it beside the
+            CPU alone.
     """
     wanted = set(grid.devices or ()) - {"cpu"}
     formats = dict.fromkeys(model.format for model in models)
@@ -143,6 +144,8 @@ def _placed(grid: Grid, models: Sequence[LocalModel], machine: Machine) -> Mappi
     if asked and without and (nowhere_else or len(without) == len(formats)):
         engines = " and ".join(ENGINES[form] for form in without)
         raise PlanError(f"{engines} can use no GPU here (`slmtui hardware` says why); measure on the CPU")
+    if grid.devices and not wanted and any(grid.gpu_layers or ()):
+        raise PlanError("layers on a GPU are asked for, and the device is cpu; leave one of them out")
     on_cpu, usual = (msgspec.structs.replace(grid, devices=devices) for devices in (("cpu",), grid.devices or ("gpu",)))
     return {form: on_cpu if form in without else usual for form in formats}
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from slmtui.core.events import FailureKind
+from slmtui.core.machine import imitated
 from slmtui.core.text import counted, one_line
 from slmtui.engine import llama_library
 from slmtui.engine.backends import EngineError
@@ -71,8 +72,8 @@ def devices() -> tuple[Device, ...]:
 def chosen(name: str, found: Sequence[Device] | None = None) -> tuple[Device, ...]:
     """The GPUs that a request's device means: none for "cpu", one for "cuda:0" or "CUDA0", for "cuda" all `usual` ones.
 
-    "metal" is understood, "gpu" means those of any kind. Case does not matter. `found` are this build's devices
-    by default.
+    "metal" is understood, "gpu" means those of any kind that the processor does not imitate. Case does not matter.
+    `found` are this build's devices by default.
 
     Raises:
         EngineError: there is no such device; says which there are.
@@ -85,7 +86,7 @@ def chosen(name: str, found: Sequence[Device] | None = None) -> tuple[Device, ..
     kind, _, number = wanted.partition(":")
     own = _OTHER_NAMES.get(kind, kind) + number
     if wanted == "gpu":
-        matching = usual(graphics)
+        matching = usual([device for device in graphics if not imitated(device.description)])
     elif own[-1:].isdigit():
         matching = [device for device in graphics if device.name.lower() == own]
     else:

@@ -94,10 +94,10 @@ def mlx_variant(listing: Listing) -> Choice:
     Raises:
         ChoiceError: it holds none.
     """
-    return mlx_choice(listing.files, mlx_label(listing.repository))
+    return mlx_choice(listing.files, label_of_repository(listing.repository))
 
 
-def mlx_label(repository: str) -> str | None:
+def label_of_repository(repository: str) -> str | None:
     """The quantization that the name of a repository in MLX's format tells."""
     found = _MLX_LABEL.search(repository)
     if found is None:

@@ -19,7 +19,7 @@ from slmtui.core.quantization import label_in, matching
 from slmtui.core.reference import Reference, parse_reference
 from slmtui.core.text import counted, one_line, shorten, size
 from slmtui.lab.aside import aside
-from slmtui.lab.download_plan import mlx_label, mlx_variant
+from slmtui.lab.download_plan import label_of_repository, mlx_variant
 from slmtui.lab.services import Services
 from slmtui.sources import catalog
 from slmtui.sources.config import Config
@@ -318,7 +318,7 @@ def _discard(
 
 def _label(folder: RepositoryFolder, path: str) -> str | None:
     """The quantization of a file in a repository, as names tell it."""
-    return label_in(path) if path.lower().endswith(".gguf") else mlx_label(folder.repository)
+    return label_in(path) if path.lower().endswith(".gguf") else label_of_repository(folder.repository)
 
 
 def _stem(path: str) -> str:

@@ -11,7 +11,6 @@ import msgspec
 
 from slmtui.core.apple import MLX_PACKAGE, takes_mlx
 from slmtui.core.ceiling import Ceiling
-from slmtui.core.gpu_advice import imitation_note
 from slmtui.core.machine import EngineState, GpuUser, Machine, Memory
 from slmtui.sources.resources import pocket_folder
 
@@ -60,7 +59,8 @@ class Surroundings:
             await asyncio.gather(self._machine, return_exceptions=True)
 
     async def _detect(self) -> Machine:
-        # Imported here: the two cost 30 ms, and the first frame does not need them.
+        # Imported here: they cost 30 ms, and the first frame does not need them.
+        from slmtui.core.gpu_advice import imitation_note
         from slmtui.engine import installer, mlx_trial, trial
         from slmtui.sources import detect
 

@@ -138,6 +138,11 @@ class TestExpansion:
                 make_plan("quick", models, Grid(devices=devices), machine)
         assert len(make_plan("quick", [POCKET], Grid(devices=("gpu",)), machine).cells) == 1
 
+    def test_layers_on_a_gpu_beside_the_cpu_alone(self) -> None:
+        with pytest.raises(PlanError, match="the device is cpu"):
+            plan(changes=Grid(devices=("cpu",), gpu_layers=(5,)), machine=WITH_GPU)
+        assert plan(changes=Grid(devices=("cpu",), gpu_layers=(0,)), machine=WITH_GPU).cells
+
     def test_a_gpu_that_the_processor_imitates_is_measured_when_it_is_named(self) -> None:
         engine = EngineState(name="llama.cpp", version="1", devices=("Vulkan0 llvmpipe", "CPU"), trial="sound")
         machine = msgspec.structs.replace(WITH_GPU, engines=(engine,))

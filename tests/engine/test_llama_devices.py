@@ -88,6 +88,14 @@ def test_the_first_alone_is_used_where_nothing_is_split(split: str, expected: li
     assert [device.name for device in placed(request, MACHINE)] == expected
 
 
+def test_what_the_processor_imitates_is_meant_by_its_name_alone() -> None:
+    renderer = Device("Vulkan0", "GPU", "llvmpipe (LLVM 15.0.6, 256 bits)", None, 1)
+    assert chosen("vulkan", (renderer,)) == chosen("vulkan:0", (renderer,)) == (renderer,)
+    assert [device.name for device in chosen("gpu", (renderer, *MACHINE))] == ["CUDA0", "CUDA1", "MTL0"]
+    with pytest.raises(EngineError, match="it can use cpu, Vulkan0 here"):
+        chosen("gpu", (renderer,))
+
+
 def test_the_list_for_llama_cpp_ends_with_null() -> None:
     assert list(device_list(MACHINE[1:3])) == [2, 3, None]
     assert list(device_list(())) == [None]

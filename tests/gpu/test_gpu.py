@@ -160,7 +160,7 @@ async def test_cancelling_a_benchmark(client: WorkerClient) -> None:
 
 
 async def test_two_models_at_once(graphics: Graphics, client: WorkerClient, tmp_path: Path) -> None:
-    async with loaded(tmp_path / "log", Load(path=str(Q8_0), device="gpu", gpu_layers=ALL)) as other:
+    async with loaded(tmp_path / "log", Load(path=str(Q8_0), device=graphics.name, gpu_layers=ALL)) as other:
         for one in (client, other):
             done(await run(one, tell(ONCE, 4, ignore_end=True)), StopReason.LIMIT)
 

@@ -10,7 +10,7 @@ import pytest
 
 from slmtui.lab.download import Transfer, plan
 from slmtui.lab.download_events import Cancelled, DownloadFailed, Event, Paused, Progress, Ready, Verified
-from slmtui.lab.download_plan import mlx_label
+from slmtui.lab.download_plan import label_of_repository
 from slmtui.lab.services import Services
 from slmtui.sources.hub import Hub
 from slmtui.sources.hub_errors import HubError
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("tiny")
     [("4bit", "4bit"), ("8-bit", "8bit"), ("BF16", "bf16"), ("MXFP4-Q8", "mxfp4"), ("nvfp4", "nvfp4"), ("it", None)],
 )
 def test_a_repository_s_name_tells_what_mlx_calls_its_numbers(name: str, label: str | None) -> None:
-    assert mlx_label(f"mlx-community/Tiny-{name}") == label
+    assert label_of_repository(f"mlx-community/Tiny-{name}") == label
 
 
 async def everything(transfer: Transfer) -> list[Event]:
