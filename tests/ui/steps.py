@@ -121,8 +121,15 @@ def notices(pilot: Pilot[int]) -> list[str]:
     return [each.notification.message for each in pilot.heard.notices]
 
 
-def seed(services: Services, *, prefill_s: float = 0.02, decode_s: float = 0.1, name: str = "") -> Session:
-    """A stored session of three repetitions on `pocket-5m:Q8_0`: pp512 and tg128 in so many seconds."""
+def seed(
+    services: Services,
+    *,
+    prefill_s: float = 0.02,
+    decode_s: float = 0.1,
+    name: str = "",
+    model: str = "pocket-5m:Q8_0",
+) -> Session:
+    """A stored session of three repetitions on a model: pp512 and tg128 in so many seconds."""
     session = services.store.start_session(ENVIRONMENT)
     for repetition in range(3):
         timing = Timing(
@@ -137,6 +144,7 @@ def seed(services: Services, *, prefill_s: float = 0.02, decode_s: float = 0.1, 
             measurement(
                 repetition,
                 session=session.id,
+                model=model,
                 name="Pocket 5M Q8_0",
                 demo=True,
                 timing=timing,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -245,6 +246,24 @@ async def test_measured_speeds_are_in_the_row_and_the_detail() -> None:
         await until(pilot, lambda: app.current_mode == "sessions")
         await pilot.press("f2")
         await until(pilot, lambda: table.figure(Q8, "decode").text == "900")
+
+
+async def test_speeds_of_a_model_that_is_found_late_are_shown_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = copy_of_pocket(tmp_path)
+    services = with_files(tmp_path)
+    seed(services, decode_s=128 / 800)
+    seed(services, decode_s=128 / 700, model=str(own))
+    found, may_go = services.models, threading.Event()
+    monkeypatch.setattr(services, "models", lambda: found() if may_go.wait(60) else ())
+    async with running(services=services) as (app, pilot):
+        table = table_of(app)
+        await pilot.pause(0.5)  # the store is faster than a slow disk
+        may_go.set()
+        await until(pilot, lambda: str(own) in table.keys)
+        await until(pilot, lambda: table.figure(str(own), "decode").text == "700")
+        assert table.figure(Q8, "decode").text == "800"
 
 
 async def test_while_the_machine_is_measured_it_says_so_and_goes_on_behind_other_screens(

@@ -64,7 +64,6 @@ class ModelsScreen(ModelsFetch):
     def on_screen_resume(self) -> None:
         """Something may have been measured, added or deleted in the meantime."""
         self.call_after_refresh(self.list_models)
-        self.call_after_refresh(self.read_speeds)
 
     def reason(self, action: str) -> str | None:
         """Why an action can't act now."""

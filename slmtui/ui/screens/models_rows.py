@@ -90,6 +90,7 @@ class ModelsRows(LabScreen):
     @on(ModelsListed)
     def _take_models(self, message: ModelsListed) -> None:
         self.list_rows(message.models)
+        self.read_speeds()
         self.inspect_models()
         if not self.measuring:
             self.expect()
